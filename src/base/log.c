@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * Process-wide by nature: stderr is. Written at start-up, or atomically.
+ */
+static struct {
+    _Atomic int level;
+    _Atomic bool raw;
+    _Atomic unsigned guest_second; /* the second that guest_lines counts */
+    _Atomic unsigned guest_lines;
+    void (*_Atomic hooks[8])(void);
+} state = {.level = LOG_WARN};
+
+void log_set_level(enum log_level level)
+{
+    state.level = level;
+}
+
+void log_set_raw(bool raw)
+{
+    state.raw = raw;
+}
+
+static void log_vat(enum log_level level, const char *fmt, va_list ap)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    char line[640];
+    size_t n;
+
+    n = (size_t)snprintf(line, sizeof(line), "ringfence: %s: ", names[level]);
+    vsnprintf(line + n, sizeof(line) - n - 3, fmt, ap);
+    n = strlen(line);
+    memcpy(line + n, state.raw ? "\r\n" : "\n", 3);
+    if (write(STDERR_FILENO, line, strlen(line)) < 0)
+        return; /* nowhere left to complain */
+}
+
+void log_at(enum log_level level, const char *fmt, ...)
+{
+    va_list ap;
+
+    if ((int)level > state.level)
+        return;
+    va_start(ap, fmt);
+    log_vat(level, fmt, ap);
+    va_end(ap);
+}
+
+void log_guest(const char *fmt, ...)
+{
+    struct timespec ts;
+    va_list ap;
+
+    if (state.level < LOG_DEBUG)
+        return;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    if (atomic_exchange(&state.guest_second, (unsigned)ts.tv_sec) !=
+        (unsigned)ts.tv_sec)
+        state.guest_lines = 0;
+    if (atomic_fetch_add(&state.guest_lines, 1) >= 20)
+        return;
+    va_start(ap, fmt);
+    log_vat(LOG_DEBUG, fmt, ap);
+    va_end(ap);
+}
+
+void crash_hook_add(void (*hook)(void))
+{
+    for (size_t i = 0; i < ARRAY_SIZE(state.hooks); i++) {
+        void (*none)(void) = NULL;
+
+        if (atomic_compare_exchange_strong(&state.hooks[i], &none, hook))
+            return;
+    }
+}
+
+void crash_hooks_run(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(state.hooks); i++) {
+        void (*hook)(void) = atomic_exchange(&state.hooks[i], NULL);
+
+        if (hook)
+            hook();
+    }
+}
+
+void assert_failed(const char *expr, const char *file, int line)
+{
+    crash_hooks_run();
+    log_error("internal: %s:%d: %s is not true; this is a fault of "
+              "Ringfence's, please report it",
+              file, line, expr);
+    abort();
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mem/guest_mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static int map_ram(struct guest_mem *m, struct error *err)
+{
+    m->memfd = memfd_create("guest-ram", MFD_CLOEXEC);
+    if (m->memfd < 0)
+        return error_set(err, errno, "cannot create guest memory: %s",
+                         strerror(errno));
+    if (ftruncate(m->memfd, (off_t)m->ram_size) < 0)
+        return error_set(err, errno, "cannot size guest memory to %llu MiB: %s",
+                         (unsigned long long)(m->ram_size / MiB),
+                         strerror(errno));
+    m->ram = mmap(NULL, m->ram_size, PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_NORESERVE, m->memfd, 0);
+    if (m->ram == MAP_FAILED) {
+        m->ram = NULL;
+        return error_set(err, errno,
+                         "cannot map %llu MiB of guest memory: %s; "
+                         "ask for less with --memory",
+                         (unsigned long long)(m->ram_size / MiB),
+                         strerror(errno));
+    }
+    m->code_map = mmap(NULL, m->ram_size >> PAGE_SHIFT, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (m->code_map == MAP_FAILED) {
+        m->code_map = NULL;
+        return error_set(err, errno, "cannot map the code map: %s",
+                         strerror(errno));
+    }
+    return 0;
+}
+
+int guest_mem_init(struct guest_mem *m, uint64_t size, pthread_mutex_t *io_lock,
+                   struct error *err)
+{
+    int rc;
+
+    memset(m, 0, sizeof(*m));
+    m->memfd = -1;
+    m->io_lock = io_lock;
+    if (size < MiB || (size & PAGE_OFFSET))
+        return error_set(err, EINVAL,
+                         "guest memory of %llu bytes: must be at least 1 MiB "
+                         "and a multiple of 4 KiB",
+                         (unsigned long long)size);
+    m->ram_size = size;
+    m->low_size = MIN(size, GUEST_HOLE_BASE);
+    m->high_size = size - m->low_size;
+    rc = map_ram(m, err);
+    if (rc)
+        guest_mem_fini(m);
+    return rc;
+}
+
+void guest_mem_fini(struct guest_mem *m)
+{
+    if (m->ram)
+        munmap(m->ram, m->ram_size);
+    if (m->code_map)
+        munmap((void *)m->code_map, m->ram_size >> PAGE_SHIFT);
+    if (m->memfd >= 0)
+        close(m->memfd);
+    free(m->io[IO_MMIO].regions);
+    free(m->io[IO_PORT].regions);
+    memset(m, 0, sizeof(*m));
+    m->memfd = -1;
+}
+
+int guest_mem_read(struct guest_mem *m, gpa_t gpa, void *buf, uint64_t len)
+{
+    const void *p = guest_mem_ptr(m, gpa, len);
+
+    if (!p)
+        return -EFAULT;
+    memcpy(buf, p, len);
+    return 0;
+}
+
+int guest_mem_write(struct guest_mem *m, gpa_t gpa, const void *buf,
+                    uint64_t len)
+{
+    void *p = guest_mem_ptr(m, gpa, len);
+
+    if (!p)
+        return -EFAULT;
+    memcpy(p, buf, len);
+    guest_mem_written(m, gpa, len);
+    return 0;
+}
+
+void guest_mem_written(struct guest_mem *m, gpa_t gpa, uint64_t len)
+{
+    uint64_t first, last;
+
+    if (!len || !m->code_written)
+        return;
+    first = guest_mem_offset(m, gpa) >> PAGE_SHIFT;
+    last = guest_mem_offset(m, gpa + len - 1) >> PAGE_SHIFT;
+    rf_assert(last < m->ram_size >> PAGE_SHIFT);
+    for (uint64_t i = first; i <= last; i++)
+        if (atomic_load_explicit(&m->code_map[i], memory_order_seq_cst))
+            m->code_written(m->code_ctx, guest_mem_gpa(m, i << PAGE_SHIFT));
+}

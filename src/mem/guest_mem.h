@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * guest_mem.h - guest-physical memory: RAM, and who answers elsewhere.
+ *
+ * RAM is one memfd, mapped shared: shadow page tables, snapshots and forks
+ * all rest on that. Guest-physical RAM is [0, low_size) and, when there is
+ * more than fits under the hole, [4 GiB, 4 GiB + high_size). What lies outside
+ * goes to I/O regions, and reads as all ones where there is none.
+ *
+ * These are the only functions that turn a guest address into a pointer.
+ *
+ * Code tracking: an engine that caches something derived from a RAM page sets
+ * its vCPU's bit in code_map. Whoever writes RAM other than through a vCPU's
+ * TLB (devices, loaders) does it with guest_mem_write(), which tells the
+ * engines. vCPUs check the map when they fill a TLB entry for writing.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/error.h"
+
+typedef uint64_t gpa_t; /* guest-physical address */
+typedef uint64_t gva_t; /* guest-virtual (linear) address */
+
+#define PAGE_SHIFT  12
+#define PAGE_SIZE   4096ull
+#define PAGE_OFFSET 4095ull
+
+#define GUEST_HOLE_BASE 0xc0000000ull /* RAM below 4 GiB ends here at most */
+#define GUEST_HIGH_BASE 0x100000000ull
+#define GUEST_VCPUS_MAX 8 /* bits in an entry of code_map */
+
+/*
+ * A device's registers. The bus calls with width 1, 2, 4 or 8, never more
+ * than max_width, never crossing the region: it splits what a guest does
+ * otherwise. `off` is relative to the region. Called with the device lock.
+ */
+struct io_ops {
+    uint64_t (*read)(void *dev, uint64_t off, unsigned width);
+    void (*write)(void *dev, uint64_t off, unsigned width, uint64_t val);
+    unsigned min_width; /* narrower accesses are widened; 0 means 1 */
+    unsigned max_width; /* wider accesses are split; 0 means 4 */
+};
+
+struct io_region {
+    const char *name;
+    uint64_t base, len;
+    const struct io_ops *ops;
+    void *dev;
+    _Atomic uint64_t hits; /* counted accesses */
+};
+
+enum io_kind { IO_MMIO, IO_PORT };
+
+/* Regions of one kind, sorted by base, never overlapping. */
+struct io_map {
+    struct io_region **regions; /* owned by the devices */
+    unsigned count, room;
+};
+
+struct guest_mem {
+    int memfd;
+    uint8_t *ram; /* ram_size bytes, shared mapping of memfd */
+    uint64_t ram_size, low_size, high_size;
+
+    /* One byte a RAM page, by offset: bit n set: vCPU n caches code of it. */
+    _Atomic uint8_t *code_map;
+    /* A page whose code_map entry is not 0 was written; any thread. */
+    void (*code_written)(void *ctx, gpa_t page);
+    void *code_ctx;
+
+    struct io_map io[2];      /* by enum io_kind */
+    pthread_mutex_t *io_lock; /* the device lock */
+};
+
+/* size: a multiple of 4 KiB, at least 1 MiB. Errors: -ENOMEM, -EINVAL. */
+int guest_mem_init(struct guest_mem *m, uint64_t size, pthread_mutex_t *io_lock,
+                   struct error *err) must_check;
+void guest_mem_fini(struct guest_mem *m);
+
+/*
+ * Offset into RAM of a guest-physical address, or UINT64_MAX outside RAM.
+ */
+static inline uint64_t guest_mem_offset(const struct guest_mem *m, gpa_t gpa)
+{
+    if (gpa < m->low_size)
+        return gpa;
+    if (gpa - GUEST_HIGH_BASE < m->high_size)
+        return gpa - GUEST_HIGH_BASE + m->low_size;
+    return UINT64_MAX;
+}
+
+/* Guest-physical address of a RAM offset; the inverse of the above. */
+static inline gpa_t guest_mem_gpa(const struct guest_mem *m, uint64_t offset)
+{
+    return offset < m->low_size ? offset
+                                : offset - m->low_size + GUEST_HIGH_BASE;
+}
+
+/*
+ * Pointer to len contiguous bytes of RAM, or NULL if any of them is not RAM.
+ * Guest memory changes under the reader's hands: copy once, then validate
+ * the copy. Writing through it bypasses code tracking.
+ */
+static inline void *guest_mem_ptr(const struct guest_mem *m, gpa_t gpa,
+                                  uint64_t len)
+{
+    if (gpa < m->low_size && len <= m->low_size - gpa)
+        return m->ram + gpa;
+    if (gpa - GUEST_HIGH_BASE < m->high_size &&
+        len <= m->high_size - (gpa - GUEST_HIGH_BASE))
+        return m->ram + (gpa - GUEST_HIGH_BASE + m->low_size);
+    return NULL;
+}
+
+/* Copy out of and into RAM. -EFAULT, with nothing copied, outside RAM. */
+int guest_mem_read(struct guest_mem *m, gpa_t gpa, void *buf,
+                   uint64_t len) must_check;
+int guest_mem_write(struct guest_mem *m, gpa_t gpa, const void *buf,
+                    uint64_t len) must_check;
+/*
+ * To be called after writing through guest_mem_ptr() (readv() into guest
+ * buffers and the like).
+ */
+void guest_mem_written(struct guest_mem *m, gpa_t gpa, uint64_t len);
+
+/*
+ * I/O regions. The region stays the caller's and must outlive its place in
+ * the map. -EEXIST on overlap. With the device lock held, or before any vCPU
+ * runs.
+ */
+int io_add(struct guest_mem *m, enum io_kind kind, struct io_region *r,
+           struct error *err) must_check;
+void io_remove(struct guest_mem *m, enum io_kind kind, struct io_region *r);
+
+/*
+ * What a vCPU's access to other than RAM does: takes the device lock, finds
+ * the region, splits or widens the access. No region: reads give ones,
+ * writes vanish. width is 1, 2, 4 or 8.
+ */
+uint64_t io_read(struct guest_mem *m, enum io_kind kind, uint64_t addr,
+                 unsigned width);
+void io_write(struct guest_mem *m, enum io_kind kind, uint64_t addr,
+              unsigned width, uint64_t val);

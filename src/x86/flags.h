@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flags.h - status flags, computed only when read.
+ *
+ * An arithmetic instruction leaves its kind and width in cc_op, its result
+ * in cc_res (zero-extended) and what else is needed in cc_src. The flags in
+ * `rflags` are stale unless cc_op is CC_EXPLICIT.
+ */
+#pragma once
+
+#include "x86/vcpu.h"
+
+enum cc_kind {
+    CC_EXPLICIT, /* in rflags */
+    CC_ADD,      /* cc_src: second operand */
+    CC_SUB,      /* cc_src: second operand (first = res + src) */
+    CC_LOGIC,    /* CF = OF = 0, AF = 0 */
+    CC_ADC,      /* ADD with carry in; cc_src as for ADD */
+    CC_SBB,
+    CC_INC,      /* cc_src: CF to keep */
+    CC_DEC,
+    CC_KINDS,
+};
+/* cc_op = kind | log2(width) << 4 */
+#define CC_OP(kind, log2w) ((kind) | (unsigned)(log2w) << 4)
+
+static inline unsigned width_log2(unsigned width)
+{
+    return (unsigned)__builtin_ctz(width);
+}
+
+/* All six status flags, where RFLAGS has them. Changes nothing. */
+uint64_t flags_status(const struct vcpu *cpu);
+/* The whole of RFLAGS as the guest would see it. */
+static inline uint64_t flags_get(const struct vcpu *cpu)
+{
+    return (cpu->rflags & ~FLAG_STATUS) | flags_status(cpu) | FLAG_FIXED;
+}
+/* Makes rflags current, cc_op CC_EXPLICIT. */
+static inline void flags_sync(struct vcpu *cpu)
+{
+    if (cpu->cc_op != CC_EXPLICIT) {
+        cpu->rflags = flags_get(cpu);
+        cpu->cc_op = CC_EXPLICIT;
+    }
+}
+/* Replaces the status flags in mask by those of val; others stay. */
+static inline void flags_set(struct vcpu *cpu, uint64_t mask, uint64_t val)
+{
+    flags_sync(cpu);
+    cpu->rflags = (cpu->rflags & ~mask) | (val & mask);
+}
+/* Is condition `cc` (the low nibble of Jcc's opcode) true? */
+bool flags_cond(const struct vcpu *cpu, unsigned cc);
+
+static inline void flags_lazy(struct vcpu *cpu, enum cc_kind kind,
+                              unsigned width, uint64_t res, uint64_t src)
+{
+    cpu->cc_op = CC_OP(kind, width_log2(width));
+    cpu->cc_res = res & width_mask(width);
+    cpu->cc_src = src;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vcpu.h - one virtual CPU: the whole architectural state, in one struct.
+ *
+ * Whatever an engine keeps elsewhere while it runs, this struct is complete
+ * and current whenever run() has returned. One host thread owns a vCPU; only
+ * `attn` (through vcpu_attn_set) and `inbox` may be touched by another.
+ *
+ * Status flags are lazy, see x86/flags.h. In the middle of a block `rip` is
+ * stale: the instruction knows its place (insn_rip(), insn_next_rip()).
+ */
+#pragma once
+
+#include <setjmp.h>
+#include <stdatomic.h>
+
+#include "mem/guest_mem.h"
+#include "x86/regs.h"
+
+struct vcpu;
+struct cpu_model;
+struct ref;
+struct state_writer;
+struct state_reader;
+
+/* Software TLB. Tags are compared as a whole, see x86/access.h. */
+#define TLB_BITS 10
+#define TLB_SIZE (1u << TLB_BITS)
+
+struct tlb_entry {
+    uint64_t tag_r, tag_w, tag_x; /* page | generation, 0: no such right */
+    uint64_t addend;              /* host address = gva + addend */
+};
+
+/* One table per set of rights, so that a change of CPL flushes nothing. */
+enum tlb_mode {
+    TLB_USER,      /* CPL 3 */
+    TLB_SUPER,     /* CPL < 3; user pages are missing if SMAP forbids them */
+    TLB_SUPER_AC,  /* CPL < 3 with EFLAGS.AC: user pages allowed */
+    TLB_MODES,
+};
+
+/* Access kinds for the walker and the slow paths; a bit mask. */
+enum access {
+    ACC_READ = 0,
+    ACC_WRITE = 1,  /* also "read for modify" */
+    ACC_FETCH = 2,
+    ACC_SYSTEM = 4, /* implicit supervisor access: descriptor tables, TSS */
+};
+
+/* Why a vCPU thread should leave its blocks; bits of `attn`. */
+enum attn {
+    ATTN_INTR = 1 << 0,  /* the interrupt controller has one for us */
+    ATTN_NMI = 1 << 1,
+    ATTN_KICK = 1 << 2,  /* somebody wants run() to return */
+    ATTN_INIT = 1 << 3,
+    ATTN_SIPI = 1 << 4,
+    ATTN_INBOX = 1 << 5, /* code pages to forget, see mmu/ */
+    ATTN_STEP = 1 << 6,  /* TF or armed breakpoints: one insn at a time */
+    ATTN_SMC = 1 << 7,   /* this vCPU wrote code it may be executing */
+    ATTN_SMI = 1 << 8,
+};
+
+/* The vCPU's window on its interrupt controller; no x86/ code includes irq/. */
+struct vcpu_intr_ops {
+    /*
+     * Accepts the highest-priority deliverable interrupt (IRR to ISR, or
+     * 8259 INTA): its vector, or -1. Clears ATTN_INTR when none is left.
+     */
+    int (*ack)(void *ctx);
+    /* CR8 and the TPR are one [SDM 3A 11.8.6]; value 0..15. */
+    uint64_t (*tpr_get)(void *ctx);
+    void (*tpr_set)(void *ctx, uint64_t cr8);
+    /* IA32_APIC_BASE, TSC_DEADLINE, x2APIC 0x800..0x8ff. Nonzero: #GP. */
+    int (*msr_read)(void *ctx, uint32_t msr, uint64_t *val);
+    int (*msr_write)(void *ctx, uint32_t msr, uint64_t val);
+    /* xAPIC page; off 0..0xfff. */
+    uint32_t (*mmio_read)(void *ctx, uint32_t off);
+    void (*mmio_write)(void *ctx, uint32_t off, uint32_t val);
+};
+
+/* What mmu/ does for x86/; set once by mmu_init(). */
+struct vcpu_mmu_ops {
+    /*
+     * Any access the inline TLB probe did not take. size 1..64, may cross a
+     * page. 0, or STEP_FAULT with cpu->exc filled.
+     */
+    int (*read)(struct vcpu *cpu, gva_t gva, void *buf, unsigned size,
+                unsigned access);
+    int (*write)(struct vcpu *cpu, gva_t gva, const void *buf, unsigned size,
+                 unsigned access);
+    /*
+     * Checks `size` (1..64) bytes for `access` and says where they are:
+     * see struct ref in x86/access.h.
+     */
+    int (*open)(struct vcpu *cpu, gva_t gva, unsigned size, unsigned access,
+                struct ref *ref);
+    void (*flush_all)(struct vcpu *cpu);   /* global entries too */
+    void (*flush_local)(struct vcpu *cpu); /* current PCID, not global */
+    void (*flush_pcid)(struct vcpu *cpu, unsigned pcid);
+    void (*flush_page)(struct vcpu *cpu, gva_t gva); /* INVLPG */
+    /* CR3 or PCID changed; keep: entries of that PCID stay (CR3 bit 63). */
+    void (*switch_cr3)(struct vcpu *cpu, bool keep);
+};
+
+/* A fault on its way to delivery; filled before STEP_FAULT is returned. */
+struct exc {
+    uint8_t vector;
+    bool has_error;
+    uint32_t error;
+    uint64_t cr2;      /* #PF only */
+    uint64_t dr6;      /* #DB only: bits to set in DR6 */
+};
+
+struct vcpu {
+    /*
+     * General registers in encoding order, then two that the decoder uses:
+     * R_ZERO (always 0) and R_PAGE (linear address, less CS base, of the
+     * page that is being executed: next RIP = gpr[R_PAGE] + insn->next).
+     */
+    uint64_t gpr[R_COUNT];
+    uint64_t rip;
+
+    /* Lazy status flags; see x86/flags.h. */
+    uint64_t cc_res, cc_src;
+    uint32_t cc_op;
+    _Atomic uint32_t attn;
+    uint32_t attn_mask; /* which bits of attn count now (IF, shadow) */
+    uint8_t code_width; /* 2, 4 or 8: default by CS and EFER.LMA */
+    uint8_t cpl;
+    bool shadow;     /* STI/MOV SS: no interrupt before the next insn */
+    bool code_dropped; /* a store hit code: leave the block after this insn */
+    uint64_t rflags; /* everything but CF PF AF ZF SF OF when lazy */
+
+    struct tlb_entry *tlb; /* tlbs[mode], or an empty one: all slow */
+    uint64_t tlb_gen[2];   /* by bit 63 of the address; 1..0xfff */
+    /*
+     * Bases by segment register as effective addresses use them: in 64-bit
+     * mode 0 but for FS and GS. Index SEG_NONE is 0.
+     */
+    uint64_t seg_base[SEG_COUNT + 2];
+
+    struct seg seg[SEG_COUNT]; /* es cs ss ds fs gs */
+    struct seg ldtr, tr;
+    struct desc_table gdtr, idtr;
+    uint64_t cr0, cr2, cr3, cr4; /* CR8 lives in the local APIC */
+    uint64_t dr[4], dr6, dr7;
+    uint64_t xcr0;
+    uint64_t pdpte[4]; /* PAE paging loads them with CR3 [SDM 3A 4.4.1] */
+    struct msrs msr;
+    struct fpu fpu;
+
+    uint64_t tsc_offset; /* guest TSC = host TSC + offset */
+    uint32_t tsc_khz;
+
+    struct exc exc;      /* valid while a step returns STEP_FAULT */
+    bool nmi_blocked;    /* until IRET */
+    bool halted;         /* HLT, or wait-for-SIPI when !running */
+    bool wait_sipi;
+    bool shutdown;       /* triple fault */
+    uint8_t sipi_vector;
+    uint8_t delivering;  /* depth of exception delivery, for #DF */
+    bool db_pending;     /* single-step or data breakpoint trap pending */
+    uint64_t db_bits;    /* DR6 bits it will set */
+
+    unsigned index;      /* 0 is the bootstrap processor */
+    uint32_t apic_id;
+    const struct cpu_model *model; /* what CPUID shows, x86/cpuid.h */
+    struct guest_mem *mem;
+    const struct vcpu_mmu_ops *mmu;
+    const struct vcpu_intr_ops *intr;
+    void *intr_ctx;
+    gpa_t apic_page;     /* xAPIC MMIO page, or UINT64_MAX: off or x2APIC */
+
+    void *mmu_state;     /* mmu/ */
+    void *engine_state;  /* engine/ */
+    uint64_t insns;      /* retired, counted a block at a time */
+    uint64_t counters[CTR_COUNT];
+};
+
+/* From any thread; wakes a halted vCPU through its machine's wake hook. */
+void vcpu_attn_set(struct vcpu *cpu, uint32_t bits);
+static inline void vcpu_attn_clear(struct vcpu *cpu, uint32_t bits)
+{
+    atomic_fetch_and(&cpu->attn, ~bits);
+}
+
+/* Anything run() should look at before the next instruction? */
+static inline bool vcpu_attn(const struct vcpu *cpu)
+{
+    return unlikely(atomic_load_explicit(&cpu->attn, memory_order_relaxed) &
+                    cpu->attn_mask);
+}
+
+/*
+ * Power-on or INIT state [SDM 3A 10.1.1]. `init` keeps what INIT keeps (x87,
+ * SSE, MSRs, caches).
+ */
+void vcpu_reset(struct vcpu *cpu, bool init);
+
+/*
+ * Recomputes what is derived from CS, CR0, CR4, EFER, CPL, EFLAGS and DR7:
+ * code_width, seg_base, tlb, attn_mask, ATTN_STEP. To be called by whoever
+ * changes one of them.
+ */
+void vcpu_update_mode(struct vcpu *cpu);
+/* The cheap half, after IF, AC, TF, VM or CPL changed. */
+void vcpu_update_rflags(struct vcpu *cpu);
+
+void vcpu_save(struct vcpu *cpu, struct state_writer *w);
+int vcpu_load(struct vcpu *cpu, struct state_reader *r,
+              struct error *err) must_check;
+
+static inline bool vcpu_long_mode(const struct vcpu *cpu)
+{
+    return cpu->msr.efer & EFER_LMA; /* 64-bit or compatibility */
+}
+static inline bool vcpu_protected(const struct vcpu *cpu)
+{
+    return (cpu->cr0 & CR0_PE) && !(cpu->rflags & FLAG_VM);
+}
+static inline bool vcpu_real(const struct vcpu *cpu)
+{
+    return !(cpu->cr0 & CR0_PE);
+}
+static inline bool vcpu_vm86(const struct vcpu *cpu)
+{
+    return (cpu->cr0 & CR0_PE) && (cpu->rflags & FLAG_VM);
+}
+
+/* Guest TSC now. */
+static inline uint64_t vcpu_tsc(const struct vcpu *cpu)
+{
+    return __builtin_ia32_rdtsc() + cpu->tsc_offset;
+}
