@@ -3,7 +3,7 @@
 # Objects go to $(BUILD)/obj; MODE=release (default), asan or debug picks the
 # flags and, but for release, a build folder of its own.
 MODE  ?= release
-CC    ?= gcc
+CC    := $(if $(filter default,$(origin CC)),gcc,$(CC))
 BUILD ?= build$(if $(filter-out release,$(MODE)),/$(MODE))
 
 STD      := -std=gnu11 -D_GNU_SOURCE -Isrc
@@ -12,10 +12,12 @@ WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 CFLAGS_release := -O2 -g -fno-strict-aliasing -fno-plt
 CFLAGS_debug   := -Og -g3 -fno-strict-aliasing
 CFLAGS_asan    := -O1 -g -fno-strict-aliasing -fno-omit-frame-pointer \
-                  -fsanitize=address,undefined -fno-sanitize-recover=undefined
+                  -fsanitize=address -fsanitize=undefined \
+                  -fno-sanitize-recover=undefined
 CFLAGS  ?= $(CFLAGS_$(MODE))
 ALL_CFLAGS = $(STD) $(WARN) $(CFLAGS) -pthread
-LDFLAGS += $(if $(filter asan,$(MODE)),-fsanitize=address,undefined) -pthread
+SAN_asan := -fsanitize=address -fsanitize=undefined
+LDFLAGS += $(SAN_$(MODE)) -pthread
 LIBS    := -lZydis -lZycore
 
 SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine.h - the contract between the run loop and an execution engine.
+ *
+ * An engine advances one vCPU until somebody else has to act. Whatever it
+ * keeps elsewhere while running (host registers, translated code, KVM), the
+ * architectural state in `struct vcpu` is complete and current when run()
+ * returns. Threads: one host thread owns a vCPU; only kick() may come from
+ * another.
+ */
+#pragma once
+
+#include "x86/vcpu.h"
+
+enum engine_exit {
+    ENGINE_HALTED,   /* cpu->halted: sleep until vcpu_attn() */
+    ENGINE_KICKED,   /* ATTN_KICK was seen and cleared */
+    ENGINE_SHUTDOWN, /* triple fault */
+};
+
+struct engine_ops {
+    const char *name;    /* what --engine= accepts */
+    const char *summary; /* one line for --engine=help */
+
+    /* Required. */
+    int (*probe)(struct error *err); /* 0 if this host can run it */
+    int (*vcpu_init)(struct vcpu *cpu, struct error *err);
+    int (*run)(struct vcpu *cpu, struct error *err); /* engine_exit, -errno */
+    void (*kick)(struct vcpu *cpu); /* any thread, async-signal-safe */
+    void (*vcpu_fini)(struct vcpu *cpu);
+
+    /* Optional: NULL where the engine caches nothing. Any thread. */
+    void (*forget_code)(struct vcpu *cpu, gpa_t page);
+};
+
+/* All engines, best first; ends with NULL. */
+extern const struct engine_ops *const engines[];
+/* By name; NULL if there is none. */
+const struct engine_ops *engine_find(const char *name);
+/*
+ * What --engine=auto means here: the best that this host can run. `why` gets
+ * one line: which, and why not a better one.
+ */
+const struct engine_ops *engine_auto(char *why, size_t len);
