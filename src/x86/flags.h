@@ -3,8 +3,8 @@
  * flags.h - status flags, computed only when read.
  *
  * An arithmetic instruction leaves its kind and width in cc_op, its result
- * in cc_res (zero-extended) and what else is needed in cc_src. The flags in
- * `rflags` are stale unless cc_op is CC_EXPLICIT.
+ * in cc_res (zero-extended) and what else is needed in cc_src. The status
+ * flags in `rflags` are stale unless cc_op is CC_EXPLICIT.
  */
 #pragma once
 
@@ -12,17 +12,12 @@
 
 enum cc_kind {
     CC_EXPLICIT, /* in rflags */
-    CC_ADD,      /* cc_src: second operand */
+    CC_ADD,      /* cc_src: second operand, zero-extended */
     CC_SUB,      /* cc_src: second operand (first = res + src) */
-    CC_LOGIC,    /* CF = OF = 0, AF = 0 */
-    CC_ADC,      /* ADD with carry in; cc_src as for ADD */
-    CC_SBB,
-    CC_INC,      /* cc_src: CF to keep */
-    CC_DEC,
-    CC_KINDS,
+    CC_RES,      /* ZF SF PF by the result; CF AF OF are bits of cc_src */
 };
 /* cc_op = kind | log2(width) << 4 */
-#define CC_OP(kind, log2w) ((kind) | (unsigned)(log2w) << 4)
+#define CC_OP(kind, log2w) ((unsigned)(kind) | (unsigned)(log2w) << 4)
 
 static inline unsigned width_log2(unsigned width)
 {
@@ -60,3 +55,6 @@ static inline void flags_lazy(struct vcpu *cpu, enum cc_kind kind,
     cpu->cc_res = res & width_mask(width);
     cpu->cc_src = src;
 }
+
+/* CF alone. */
+bool flags_carry(const struct vcpu *cpu);
