@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * chardev.h - the two ends of a byte channel: a host back-end (terminal) and
+ * a device (serial port, virtio console).
+ *
+ * Nothing here blocks. Each side says how much it takes and tells the other
+ * when it can take more. All calls come with the device lock held.
+ */
+#pragma once
+
+#include "base/util.h"
+
+struct chardev;
+
+/* What the device offers; any member may be NULL. */
+struct chardev_client {
+    size_t (*can_receive)(void *ctx); /* bytes it would take now */
+    void (*receive)(void *ctx, const uint8_t *buf, size_t len);
+    void (*writable)(void *ctx); /* after a short chardev_write() */
+    void (*resize)(void *ctx, unsigned cols, unsigned rows);
+    void (*send_break)(void *ctx);
+};
+
+/* What the back-end offers. */
+struct chardev_ops {
+    /* How many of the bytes it took; fewer than len: writable() will come. */
+    size_t (*write)(struct chardev *c, const uint8_t *buf, size_t len);
+    /* can_receive() may have grown. */
+    void (*can_accept)(struct chardev *c);
+};
+
+struct chardev {
+    const struct chardev_ops *ops; /* NULL: output vanishes, no input */
+    const struct chardev_client *client;
+    void *client_ctx;
+    uint16_t cols, rows; /* last known size, 0: unknown */
+};
+
+/* The device's side. c may be NULL: nothing is connected. */
+void chardev_attach(struct chardev *c, const struct chardev_client *client,
+                    void *ctx);
+size_t chardev_write(struct chardev *c, const uint8_t *buf, size_t len);
+void chardev_can_accept(struct chardev *c);
+
+/* The back-end's side. */
+size_t chardev_room(struct chardev *c);
+void chardev_receive(struct chardev *c, const uint8_t *buf, size_t len);
+void chardev_writable(struct chardev *c);
+void chardev_resize(struct chardev *c, unsigned cols, unsigned rows);
+void chardev_break(struct chardev *c);

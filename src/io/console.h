@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * console.h - the user's terminal, shared by the serial port and the virtio
+ * console.
+ *
+ * Output of both goes to stdout, through a bounded buffer, never blocking.
+ * Input goes to the virtio console as soon as that one takes any, else to the
+ * serial port. A terminal on stdin is put in raw mode, with Ctrl-A as escape;
+ * it is restored by console_fini(), by the crash hooks, and by whoever calls
+ * console_restore() from a signal handler.
+ */
+#pragma once
+
+#include <sys/uio.h>
+
+#include "base/loop.h"
+#include "io/chardev.h"
+
+#define CONSOLE_OUT_MAX (64 * 1024)
+#define CONSOLE_IN_MAX  4096
+
+/* Event thread, locked. */
+struct console_events {
+    void (*quit)(void *ctx);            /* Ctrl-A x */
+    void (*closed)(void *ctx, int err); /* stdout is gone: positive errno */
+};
+
+struct console {
+    struct chardev serial, virtio; /* to be given to the devices */
+
+    struct loop *loop;
+    const struct console_events *events;
+    void *events_ctx;
+    struct loop_fd in, out, sig;
+    struct timer pump;   /* input that epoll does not cover */
+    bool in_polls;       /* stdin is known to epoll */
+    bool in_on, in_eof;  /* in epoll's set; saw the end */
+    bool out_polls, out_on, out_dead;
+    bool out_opened;     /* out.fd is ours to close */
+    bool tty, escape;
+    bool serial_waits, virtio_waits; /* their last write was short */
+    uint8_t in_buf[CONSOLE_IN_MAX];
+    unsigned in_len;
+    uint8_t out_buf[CONSOLE_OUT_MAX];
+    unsigned out_head, out_len;
+};
+
+/*
+ * Takes over stdin and stdout; SIGPIPE is ignored from here on, SIGWINCH and
+ * SIGCONT are blocked (in this thread and those it starts later) and read
+ * through the loop. To be called before any other thread exists. One console
+ * a process.
+ */
+int console_init(struct console *c, struct loop *loop,
+                 const struct console_events *events, void *ctx,
+                 struct error *err) must_check;
+/* Writes out what is buffered (half a second at most), restores. */
+void console_fini(struct console *c);
+/* Restores the terminal. Async-signal-safe, any thread, idempotent. */
+void console_restore(void);
+/*
+ * Restores the terminal, then lets the signal do what it would have done, for
+ * fatal signals that nobody else handles (INT, TERM, HUP, QUIT, SEGV, BUS,
+ * ILL, FPE, ABRT). Call it before installing handlers of one's own.
+ */
+void console_guard_signals(void);

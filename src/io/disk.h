@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * disk.h - a raw disk image or block device on the host.
+ *
+ * The image is locked whole (an open file description lock), shared by
+ * readers, exclusive for a writer, so that two machines cannot spoil it. The
+ * I/O functions block: they belong on a worker thread. They do all or return
+ * -errno; offsets and lengths have been checked against `size` by the caller.
+ */
+#pragma once
+
+#include <sys/uio.h>
+
+#include "base/error.h"
+
+#define DISK_SECTOR 512u
+
+struct disk {
+    int fd;
+    bool read_only;
+    bool block_device;
+    uint64_t size; /* bytes, a multiple of DISK_SECTOR */
+    char *path;
+};
+
+int disk_open(struct disk *d, const char *path, bool read_only,
+              struct error *err) must_check;
+void disk_close(struct disk *d);
+
+/* The vectors are consumed (changed) by the call. */
+int disk_read(struct disk *d, struct iovec *iov, unsigned n, uint64_t off);
+int disk_write(struct disk *d, struct iovec *iov, unsigned n, uint64_t off);
+int disk_flush(struct disk *d);
+/* Reads as zeroes afterwards; unmap: may also free the space. */
+int disk_zero(struct disk *d, uint64_t off, uint64_t len, bool unmap);
+/* A hint; success where the host cannot. */
+int disk_discard(struct disk *d, uint64_t off, uint64_t len);
