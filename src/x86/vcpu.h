@@ -101,6 +101,13 @@ struct vcpu_mmu_ops {
     void (*flush_page)(struct vcpu *cpu, gva_t gva); /* INVLPG */
     /* CR3 or PCID changed; keep: entries of that PCID stay (CR3 bit 63). */
     void (*switch_cr3)(struct vcpu *cpu, bool keep);
+    /*
+     * Points cpu->tlb at the table for the current rights. To be called when
+     * CPL, EFLAGS.AC, CR0.AM or WP, CR4.SMEP or SMAP, EFER.NXE or DR7 change.
+     */
+    void (*select)(struct vcpu *cpu);
+    /* ref_set() wrote a page that holds decoded code (ref->code). */
+    void (*code_stored)(struct vcpu *cpu, const struct ref *ref);
 };
 
 /* A fault on its way to delivery; filled before STEP_FAULT is returned. */
