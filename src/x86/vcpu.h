@@ -177,6 +177,8 @@ struct vcpu {
     const struct vcpu_mmu_ops *mmu;
     const struct vcpu_intr_ops *intr;
     void *intr_ctx;
+    /* The machine's: ends a halted vCPU's sleep. Any thread; may be NULL. */
+    void (*wake)(struct vcpu *cpu);
     gpa_t apic_page;     /* xAPIC MMIO page, or UINT64_MAX: off or x2APIC */
 
     void *mmu_state;     /* mmu/ */
