@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * image.c - bounded reads from a kernel or initrd file.
+ *
+ * Reads, not a mapping: a file that shrinks under a mapping is a SIGBUS.
+ */
+#include "boot/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int image_open(struct image *img, const char *what, const char *path,
+               struct error *err)
+{
+    struct stat st;
+    /* O_NONBLOCK: opening a FIFO must not wait for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    *img = (struct image){.path = path, .fd = -1};
+    if (fd < 0)
+        return error_set(err, errno, "%s %s: %s; give the path of a readable "
+                         "file", what, path, strerror(errno));
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return error_set(err, EINVAL, "%s %s: not a regular file; give the "
+                         "path of a file", what, path);
+    }
+    if (!st.st_size) {
+        close(fd);
+        return error_set(err, EINVAL, "%s %s: the file is empty; get it again",
+                         what, path);
+    }
+    img->fd = fd;
+    img->size = (uint64_t)st.st_size;
+    return 0;
+}
+
+void image_close(struct image *img)
+{
+    if (img->fd >= 0)
+        close(img->fd);
+    img->fd = -1;
+}
+
+static int image_check(const struct image *img, uint64_t off, uint64_t len,
+                       struct error *err)
+{
+    if (off > img->size || len > img->size - off)
+        return error_set(err, ENODATA, "%s: truncated: %llu bytes are wanted "
+                         "at %llu, the file ends at %llu; get it again",
+                         img->path, (unsigned long long)len,
+                         (unsigned long long)off,
+                         (unsigned long long)img->size);
+    return 0;
+}
+
+int image_read(const struct image *img, uint64_t off, void *buf, uint64_t len,
+               struct error *err)
+{
+    uint8_t *p = buf;
+
+    if (image_check(img, off, len, err))
+        return -err->code;
+    while (len) {
+        ssize_t n = pread(img->fd, p, len, (off_t)off);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set(err, errno, "%s: cannot read: %s", img->path,
+                             strerror(errno));
+        if (!n)
+            return error_set(err, ENODATA, "%s: the file became shorter while "
+                             "it was read; leave it alone", img->path);
+        p += n;
+        off += (uint64_t)n;
+        len -= (uint64_t)n;
+    }
+    return 0;
+}
+
+int image_load(const struct image *img, uint64_t off, struct guest_mem *m,
+               gpa_t gpa, uint64_t len, struct error *err)
+{
+    void *p = guest_mem_ptr(m, gpa, len);
+
+    if (!p)
+        return error_set(err, EFAULT, "%s: its load address 0x%llx is not in "
+                         "the guest's memory; give more with --memory",
+                         img->path, (unsigned long long)gpa);
+    if (image_read(img, off, p, len, err))
+        return -err->code;
+    guest_mem_written(m, gpa, len);
+    return 0;
+}
