@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lapic_int.h - what lapic.c and lapic_timer.c share.
+ */
+#pragma once
+
+#include "irq/lapic.h"
+
+#define MSR_APIC_BASE    0x1b
+#define MSR_TSC_DEADLINE 0x6e0
+#define LVT_MASKED       BIT(16)
+
+bool lapic_x2(const struct lapic *l);
+/* Tells the vCPU when there is something to take, or no longer. */
+void lapic_update(struct lapic *l);
+/* A local source fires. */
+void lapic_lvt(struct lapic *l, unsigned n);
+
+void lapic_timer_setup(struct lapic *l, struct loop *loop);
+bool lapic_timer_tsc_mode(const struct lapic *l);
+void lapic_timer_start(struct lapic *l, uint32_t count);
+void lapic_timer_divide(struct lapic *l, uint32_t div);
+uint32_t lapic_timer_count(struct lapic *l);
+void lapic_timer_deadline(struct lapic *l, uint64_t tsc);
+/* The LVT entry was written; `old` is what it was. */
+void lapic_timer_lvt(struct lapic *l, uint32_t old);
+/* Arms the host timer from the state. */
+void lapic_timer_rearm(struct lapic *l);
