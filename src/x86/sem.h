@@ -29,6 +29,23 @@ sem_fn sem_lar, sem_lsl, sem_verr, sem_verw, sem_arpl;
 sem_fn sem_invlpg, sem_invpcid, sem_xgetbv, sem_xsetbv;
 sem_fn sem_lds;
 
+/* Operand size by mode and 66 prefix; REX.W is not looked at. */
+static inline unsigned insn_opsize(const struct vcpu *cpu,
+                                   const struct insn *in)
+{
+    bool small = (cpu->code_width == 2) != !!(in->flags & INSN_O16);
+
+    return small ? 2 : 4;
+}
+/* What PUSH and POP move: 64-bit mode has no 32-bit form. */
+static inline unsigned insn_stack_width(const struct vcpu *cpu,
+                                        const struct insn *in)
+{
+    unsigned w = insn_opsize(cpu, in);
+
+    return cpu->code_width == 8 && w == 4 ? 8 : w;
+}
+
 /* The bits of RFLAGS that POPF may change now, for this operand size. */
 uint64_t flags_writable(const struct vcpu *cpu, unsigned width);
 
