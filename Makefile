@@ -5,8 +5,9 @@
 MODE  ?= release
 CC    := $(if $(filter default,$(origin CC)),gcc,$(CC))
 BUILD ?= build$(if $(filter-out release,$(MODE)),/$(MODE))
+PREFIX ?= /usr/local
 
-STD      := -std=gnu11 -D_GNU_SOURCE -Isrc
+STD      := -std=gnu11 -D_GNU_SOURCE -Isrc -I$(BUILD)
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wpointer-arith -Wvla -Wno-missing-field-initializers
 CFLAGS_release := -O2 -g -fno-strict-aliasing -fno-plt
@@ -24,8 +25,20 @@ SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
 OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
 # Everything but main(), for tests to link with.
 LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJ))
+TEST_SRC := $(sort $(wildcard tests/unit/*.c))
+TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 
 all: $(BUILD)/ringfence
+
+help:
+	@echo 'make              the program: $(BUILD)/ringfence'
+	@echo 'make run          boot Debian to a shell (SUITE=bookworm|trixie)'
+	@echo 'make check        the fast tests'
+	@echo 'make test         all tests'
+	@echo 'make check-style  layers, headers, format'
+	@echo 'make bench        compare with QEMU, Bochs and the host'
+	@echo 'make install      to $$(DESTDIR)$$(PREFIX), PREFIX=$(PREFIX)'
+	@echo 'MODE=asan, MODE=debug: build folders of their own'
 
 $(BUILD)/ringfence: $(OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -34,9 +47,56 @@ $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(OBJ:.o=.d)
+# The DSDT: ACPI source to bytecode to a C array.
+$(BUILD)/gen/dsdt.aml: src/boot/dsdt.asl
+	@mkdir -p $(@D)
+	iasl -vs -p $(@:.aml=) $< >$@.log || { cat $@.log; exit 1; }
+
+$(BUILD)/gen/dsdt_aml.h: $(BUILD)/gen/dsdt.aml
+	{ echo 'static const uint8_t dsdt_aml[] = {'; \
+	  od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g'; echo '};'; } >$@.tmp
+	mv $@.tmp $@
+
+$(BUILD)/obj/boot/acpi.o: $(BUILD)/gen/dsdt_aml.h
+
+$(BUILD)/tests/%: tests/unit/%.c $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests/unit $(LDFLAGS) -MMD -MP -o $@ $< $(LIB_OBJ) \
+	    $(LIBS)
+
+unit-tests: $(TESTS)
+
+run:
+	@scripts/setup build run
+	@$(MAKE) --no-print-directory all
+	@scripts/run $(ARGS)
+
+check: all
+	tests/run fast
+
+test:
+	@scripts/setup build run test
+	@$(MAKE) --no-print-directory all
+	tests/run all
+
+bench:
+	@scripts/setup build run bench
+	@$(MAKE) --no-print-directory all
+	scripts/bench
+
+check-style: $(BUILD)/gen/dsdt_aml.h
+	scripts/check-style
+
+install: all
+	install -D -m 755 $(BUILD)/ringfence $(DESTDIR)$(PREFIX)/bin/ringfence
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 doc/ringfence.1 doc/ringfence-boot.1 \
+	    $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:
 	rm -rf build
 
-.PHONY: all clean
+-include $(OBJ:.o=.d) $(TESTS:=.d)
+
+.PHONY: all help unit-tests run check test bench check-style install clean
+.DELETE_ON_ERROR:

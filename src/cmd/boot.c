@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * boot.c - `ringfence boot`: options to a machine_config, an end to a status.
+ */
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+#include "base/log.h"
+#include "cmd/options.h"
+#include "engine/engine.h"
+#include "io/console.h"
+#include "machine/machine.h"
+#include "mem/guest_mem.h"
+#include "x86/cpuid.h"
+
+#define MEMORY_MIN     (16 * MiB)
+#define MEMORY_DEFAULT (512 * MiB)
+/*
+ * Without --append. The reset after a panic is a warm one, and only that: so
+ * the machine knows a panic from a reboot, and exits with its status.
+ */
+#define APPEND_DEFAULT "console=ttyS0 panic=-1 reboot=panic_warm"
+
+struct boot_args {
+    struct machine_config cfg;
+    char disk_path[MACHINE_DISKS_MAX][4096];
+    bool list; /* --engine help, --cpu help: printed, done */
+};
+
+static int boot_kernel(void *ctx, const char *v, struct error *err)
+{
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.kernel = v;
+    return 0;
+}
+
+static int boot_initrd_file(void *ctx, const char *v, struct error *err)
+{
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.initrd = v;
+    return 0;
+}
+
+static int boot_append(void *ctx, const char *v, struct error *err)
+{
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.append = v;
+    return 0;
+}
+
+static int boot_cpus(void *ctx, const char *v, struct error *err)
+{
+    char *end;
+    unsigned long n = strtoul(v, &end, 10);
+
+    if (*v < '0' || *v > '9' || *end || n < 1 || n > GUEST_VCPUS_MAX)
+        return error_set(err, EINVAL, "--cpus %s: give a number from 1 to %d",
+                         v, GUEST_VCPUS_MAX);
+    ((struct boot_args *)ctx)->cfg.cpus = (unsigned)n;
+    return 0;
+}
+
+static uint64_t host_memory(void)
+{
+    struct sysinfo si;
+
+    if (sysinfo(&si))
+        return UINT64_MAX;
+    return ((uint64_t)si.totalram + si.totalswap) * si.mem_unit;
+}
+
+static int boot_memory(void *ctx, const char *v, struct error *err)
+{
+    uint64_t size, host = host_memory();
+    int rc = options_size(v, &size);
+
+    if (rc == -EINVAL)
+        return error_set(err, EINVAL, "--memory %s: not a size; give one like "
+                         "512M or 2G", v);
+    if (!rc && size < MEMORY_MIN)
+        return error_set(err, EINVAL, "--memory %s: too small; give at least "
+                         "%lluM", v, (unsigned long long)(MEMORY_MIN / MiB));
+    if (rc || size > host)
+        return error_set(err, EINVAL, "--memory %s: more than the host has; "
+                         "give at most %lluM", v,
+                         (unsigned long long)(host / MiB));
+    ((struct boot_args *)ctx)->cfg.memory = align_down(size, PAGE_SIZE);
+    return 0;
+}
+
+/* F[,ro]: only the last comma counts, and only before ro or rw. */
+static int boot_disk(void *ctx, const char *v, struct error *err)
+{
+    struct boot_args *a = ctx;
+    struct machine_config *c = &a->cfg;
+    const char *comma = strrchr(v, ',');
+    size_t len = strlen(v);
+    bool ro = comma && (!strcmp(comma, ",ro") || !strcmp(comma, ",readonly"));
+
+    if (c->disks == MACHINE_DISKS_MAX)
+        return error_set(err, EINVAL, "--disk %s: at most %d disks", v,
+                         MACHINE_DISKS_MAX);
+    if (ro || (comma && !strcmp(comma, ",rw")))
+        len = (size_t)(comma - v);
+    if (!len || len >= sizeof(a->disk_path[0]))
+        return error_set(err, EINVAL, "--disk %s: give FILE or FILE,ro", v);
+    memcpy(a->disk_path[c->disks], v, len);
+    c->disk[c->disks].path = a->disk_path[c->disks];
+    c->disk[c->disks].read_only = ro;
+    c->disks++;
+    return 0;
+}
+
+static const char *engine_name(const void *ctx, unsigned i)
+{
+    (void)ctx;
+    return engines[i] ? engines[i]->name : NULL;
+}
+
+static void engine_list(void)
+{
+    unsigned i;
+
+    printf("%-12s%s\n", "auto", "the best one that this host can run");
+    for (i = 0; engines[i]; i++)
+        printf("%-12s%s\n", engines[i]->name, engines[i]->summary);
+}
+
+static int boot_engine(void *ctx, const char *v, struct error *err)
+{
+    struct boot_args *a = ctx;
+    const struct engine_ops *e;
+    const char *near;
+
+    a->cfg.engine = NULL;
+    if (!strcmp(v, "auto"))
+        return 0;
+    if (!strcmp(v, "help")) {
+        engine_list();
+        a->list = true;
+        return 0;
+    }
+    e = engine_find(v);
+    if (!e) {
+        near = options_nearest(v, engine_name, NULL);
+        return error_set(err, EINVAL, "--engine %s: there is no such engine; "
+                         "%s%s%s", v, near ? "did you mean " : "see --engine "
+                         "help", near ? near : "", near ? "?" : "");
+    }
+    if (e->probe(err))
+        return error_prefix(err, "--engine %s", v);
+    a->cfg.engine = e;
+    return 0;
+}
+
+static int boot_cpu(void *ctx, const char *v, struct error *err)
+{
+    struct boot_args *a = ctx;
+    struct cpu_model model;
+
+    if (!strcmp(v, "help")) {
+        puts(cpu_model_names());
+        a->list = true;
+        return 0;
+    }
+    if (cpu_model_parse(&model, v, err))
+        return error_prefix(err, "--cpu %s", v);
+    a->cfg.cpu = v;
+    return 0;
+}
+
+static int boot_no_reboot(void *ctx, const char *v, struct error *err)
+{
+    (void)v;
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.no_reboot = true;
+    return 0;
+}
+
+static int boot_verbose(void *ctx, const char *v, struct error *err)
+{
+    (void)v;
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.verbose = true;
+    return 0;
+}
+
+static int boot_help_option(void *ctx, const char *v, struct error *err)
+{
+    (void)v;
+    (void)err;
+    ((struct boot_args *)ctx)->list = true;
+    cmd_boot_help();
+    return 0;
+}
+
+static const struct option_spec boot_options[] = {
+    {"kernel", "k", "FILE", "a bzImage (vmlinuz), or an ELF vmlinux with a PVH "
+     "note", boot_kernel},
+    {"initrd", "i", "FILE", "the initial RAM disk", boot_initrd_file},
+    {"append", "cmdline params p", "TEXT",
+     "the kernel's command line, instead of\n\"" APPEND_DEFAULT "\"",
+     boot_append},
+    {"cpus", "c smp", "N", "virtual CPUs, 1 to 8 (default 1)", boot_cpus},
+    {"memory", "m mem", "SIZE", "RAM, like 512M (the default) or 2G",
+     boot_memory},
+    {"disk", "d drive hda", "FILE[,ro]", "a raw image as a virtio disk "
+     "(/dev/vda, ...);\nmay be given up to 8 times", boot_disk},
+    {"engine", "accel", "NAME", "interp, auto (the default), or help",
+     boot_engine},
+    {"cpu", NULL, "MODEL", "x86-64-v1 to -v3, and ,-feature to hide one;\n"
+     "help lists them", boot_cpu},
+    {"no-reboot", NULL, NULL, "leave when the guest reboots",
+     boot_no_reboot},
+    {"verbose", "v", NULL, "say more, and count events", boot_verbose},
+    {"help", "h", NULL, "this text", boot_help_option},
+    {0},
+};
+
+void cmd_boot_help(void)
+{
+    puts("usage: ringfence boot --kernel FILE [OPTION]...\n\n"
+         "Boots a Linux kernel. The guest's serial port (ttyS0) and its virtio\n"
+         "console (hvc0) are this terminal.\n");
+    options_print(boot_options);
+    puts("\nKeys: Ctrl-A x leaves, Ctrl-A b sends a break, Ctrl-A Ctrl-A is "
+         "Ctrl-A.\n\n"
+         "Exit status:\n"
+         "  0   the guest powered off, or Ctrl-A x\n"
+         "  1   the host could not run it (a file, a disk, memory)\n"
+         "  2   wrong usage\n"
+         "  3   the guest's kernel panicked (told by pvpanic, or by\n"
+         "      panic=-1 reboot=panic_warm on its command line)\n"
+         "  4   triple fault\n"
+         "  5   stopped by SIGTERM, SIGINT or SIGHUP, or its output was "
+         "closed\n"
+         "  6   the guest rebooted and --no-reboot was given\n"
+         "  64+ the guest wrote v to port 0xf4: 64 + (v & 63)\n\n"
+         "Example:\n"
+         "  ringfence boot --kernel vmlinuz --initrd initrd.img --memory 1G \\\n"
+         "      --disk disk.img --append \"console=ttyS0 root=/dev/vda\"");
+}
+
+static int boot_check(struct boot_args *a, struct error *err)
+{
+    char why[256];
+
+    if (!a->cfg.kernel)
+        return error_set(err, EINVAL, "no kernel; give --kernel FILE");
+    if (!a->cfg.engine) {
+        a->cfg.engine = engine_auto(why, sizeof(why));
+        if (!a->cfg.engine)
+            return error_set(err, ENOTSUP, "%s", why);
+        log_debug("%s", why);
+    }
+    return 0;
+}
+
+static int boot_status(const struct machine_result *r)
+{
+    switch (r->end) {
+    case MACHINE_POWEROFF:
+    case MACHINE_QUIT:
+        return EXIT_OK;
+    case MACHINE_RESET:
+        return EXIT_RESET;
+    case MACHINE_PANIC:
+        log_error("the guest's kernel panicked");
+        return EXIT_PANIC;
+    case MACHINE_TRIPLE:
+        log_error("triple fault: the guest's exception handlers are broken");
+        return EXIT_TRIPLE;
+    case MACHINE_STOPPED:
+        return EXIT_STOPPED;
+    case MACHINE_DEBUG:
+        return EXIT_DEBUG + (int)(r->debug_value & 63);
+    case MACHINE_RUNS:
+    case MACHINE_FAILED:
+        break;
+    }
+    return EXIT_HOST;
+}
+
+int cmd_boot(int argc, char **argv)
+{
+    struct boot_args *a = calloc(1, sizeof(*a));
+    struct machine_result res = {0};
+    struct error err = {0};
+    int status;
+
+    if (!a) {
+        error_set(&err, ENOMEM, "out of memory");
+        return command_error("boot", &err, EXIT_HOST);
+    }
+    a->cfg.cpus = 1;
+    a->cfg.memory = MEMORY_DEFAULT;
+    a->cfg.append = APPEND_DEFAULT;
+    if (options_parse(boot_options, argc, argv, a, &err) ||
+        (!a->list && boot_check(a, &err))) {
+        status = command_error("boot", &err, EXIT_USAGE);
+    } else if (a->list) {
+        status = EXIT_OK;
+    } else {
+        log_set_level(a->cfg.verbose ? LOG_DEBUG : LOG_INFO);
+        console_guard_signals();
+        if (machine_run(&a->cfg, &res, &err))
+            status = command_error("boot", &err, EXIT_HOST);
+        else
+            status = boot_status(&res);
+    }
+    free(a);
+    return status;
+}

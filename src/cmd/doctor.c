@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * doctor.c - `ringfence doctor`: what this host offers, and what would help.
+ */
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "cmd/options.h"
+#include "engine/engine.h"
+#include "x86/cpuid.h"
+
+void cmd_doctor_help(void)
+{
+    puts("usage: ringfence doctor\n\n"
+         "Lists the engines and why one cannot run here, what the virtual CPU\n"
+         "can show, and the limits of this host that matter. Needs no\n"
+         "privileges and changes nothing.");
+}
+
+/* First line of a small file, without its newline; "" if unreadable. */
+static const char *doctor_line(const char *path, char *buf, size_t len)
+{
+    FILE *f = fopen(path, "re");
+
+    buf[0] = '\0';
+    if (!f)
+        return buf;
+    if (!fgets(buf, (int)len, f))
+        buf[0] = '\0';
+    buf[strcspn(buf, "\n")] = '\0';
+    fclose(f);
+    return buf;
+}
+
+static void doctor_row(const char *what, const char *state, const char *note)
+{
+    printf("  %-18s%-10s%s\n", what, state, note);
+}
+
+static void doctor_engines(void)
+{
+    char why[256];
+    unsigned i;
+
+    puts("Engines (best first):");
+    for (i = 0; engines[i]; i++) {
+        struct error err = {0};
+        bool ok = !engines[i]->probe(&err);
+
+        doctor_row(engines[i]->name, ok ? "yes" : "no",
+                   ok ? engines[i]->summary : err.msg);
+    }
+    if (engine_auto(why, sizeof(why)))
+        printf("  auto means: %s\n", why);
+}
+
+static void doctor_kvm(void)
+{
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0) {
+        doctor_row("/dev/kvm", "yes", "usable; no engine needs it yet");
+        close(fd);
+    } else if (errno == ENOENT) {
+        doctor_row("/dev/kvm", "no", "absent: no hardware virtualization here");
+    } else if (errno == EACCES) {
+        doctor_row("/dev/kvm", "no", "no permission; join the group `kvm'");
+    } else {
+        doctor_row("/dev/kvm", "no", strerror(errno));
+    }
+}
+
+static void doctor_memory(void)
+{
+    struct sysinfo si;
+    char free_mib[32];
+    char note[96];
+
+    if (sysinfo(&si))
+        return;
+    snprintf(free_mib, sizeof(free_mib), "%lluM",
+             (unsigned long long)si.totalram * si.mem_unit / MiB);
+    snprintf(note, sizeof(note), "RAM, %lluM of it unused; a guest takes what "
+             "it touches",
+             (unsigned long long)si.freeram * si.mem_unit / MiB);
+    doctor_row("memory", free_mib, note);
+}
+
+static void doctor_limits(void)
+{
+    char buf[64];
+    struct stat st;
+
+    doctor_row("max_map_count",
+               doctor_line("/proc/sys/vm/max_map_count", buf, sizeof(buf)),
+               "mappings a process; native engines live on them");
+    doctor_line("/proc/sys/user/max_user_namespaces", buf, sizeof(buf));
+    doctor_row("user namespaces", buf[0] && strcmp(buf, "0") ? "yes" : "no",
+               buf[0] && strcmp(buf, "0")
+                   ? "containers need no root"
+                   : "sysctl user.max_user_namespaces");
+    doctor_row("cgroups",
+               !stat("/sys/fs/cgroup/cgroup.controllers", &st) ? "v2"
+               : !stat("/sys/fs/cgroup/memory", &st)           ? "v1"
+                                                               : "none",
+               doctor_line("/sys/fs/cgroup/cgroup.controllers", buf,
+                           sizeof(buf)));
+}
+
+static void doctor_host(void)
+{
+    struct utsname u;
+    char cpus[16];
+
+    puts("\nHost:");
+    if (!uname(&u))
+        doctor_row("kernel", u.sysname, u.release);
+    snprintf(cpus, sizeof(cpus), "%ld", sysconf(_SC_NPROCESSORS_ONLN));
+    doctor_row("CPUs", cpus, "host threads for vCPUs and devices");
+    doctor_kvm();
+    doctor_memory();
+    doctor_limits();
+}
+
+/* Features that are (or are not) in a model, on lines of 76 columns. */
+static void doctor_feature_list(const char *title, const struct cpu_model *m,
+                                bool want)
+{
+    const char *name;
+    unsigned f;
+    int col = printf("  %s:", title);
+
+    for (f = 0; (name = cpu_feature_name(f)); f++) {
+        if (cpu_model_has(m, f) != want)
+            continue;
+        if (col + 1 + (int)strlen(name) > 76) {
+            fputs("\n   ", stdout);
+            col = 3;
+        }
+        col += printf(" %s", name);
+    }
+    putchar('\n');
+}
+
+static void doctor_features(void)
+{
+    struct cpu_model model;
+    struct error err = {0};
+
+    puts("\nVirtual CPU (--cpu max shows all that can work here):");
+    if (cpu_model_parse(&model, "max", &err)) {
+        doctor_row("max", "no", err.msg);
+        return;
+    }
+    doctor_feature_list("shown", &model, true);
+    doctor_feature_list("not shown", &model, false);
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+    struct error err;
+
+    if (argc) {
+        error_set(&err, EINVAL, "unexpected argument `%s'; it takes none",
+                  argv[0]);
+        return command_error("doctor", &err, EXIT_USAGE);
+    }
+    doctor_engines();
+    doctor_features();
+    doctor_host();
+    return EXIT_OK;
+}

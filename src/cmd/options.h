@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * options.h - a command line, parsed by a table.
+ *
+ * --name=value, --name value, and what users of other monitors type: -name
+ * and aliases. What is not known is answered with the nearest known name.
+ */
+#pragma once
+
+#include "base/error.h"
+
+struct option_spec {
+    const char *name;    /* without dashes */
+    const char *aliases; /* space-separated, or NULL; "m mem" */
+    const char *value;   /* how help names the value; NULL: a flag */
+    const char *help;    /* lines separated by \n */
+    int (*set)(void *ctx, const char *value, struct error *err);
+};
+
+/*
+ * Parses argv[0..argc) against specs, which end with a NULL name. What is not
+ * an option is an error. Calls set(ctx, ...) in order.
+ */
+int options_parse(const struct option_spec *specs, int argc, char **argv,
+                  void *ctx, struct error *err) must_check;
+void options_print(const struct option_spec *specs);
+/* Of the names that come from next(), the one closest to `word`, or NULL. */
+const char *options_nearest(const char *word,
+                            const char *(*next)(const void *ctx, unsigned i),
+                            const void *ctx);
+/* "512M", "1G"; without a suffix MiB. */
+int options_size(const char *text, uint64_t *size);

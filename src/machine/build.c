@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * build.c - puts the machine together: a table of steps, undone in reverse.
+ *
+ * What the user can have got wrong comes first, and the terminal last, so
+ * that an error is printed on a terminal that nobody has touched.
+ */
+#include "machine/machine_int.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define GRACE_NS (10 * 1000000000ull) /* for the guest to power off */
+
+static void machine_device(struct machine *m, struct device *d)
+{
+    rf_assert(m->devices < MACHINE_DEVICES_MAX);
+    m->device[m->devices++] = d;
+}
+
+/* --- board: what chips ask for --- */
+
+static void board_on_reset(void *ctx)
+{
+    machine_request(ctx, MACHINE_RESET, 0);
+}
+
+static void board_on_shutdown(void *ctx)
+{
+    machine_request(ctx, MACHINE_POWEROFF, 0);
+}
+
+static void board_on_debug_exit(void *ctx, uint32_t val)
+{
+    machine_request(ctx, MACHINE_DEBUG, val);
+}
+
+static const struct board_ops machine_board_ops = {
+    .reset = board_on_reset,
+    .shutdown = board_on_shutdown,
+    .debug_exit = board_on_debug_exit,
+};
+
+static void machine_panicked(void *ctx)
+{
+    machine_request(ctx, MACHINE_PANIC, 0);
+}
+
+/* --- console and signals --- */
+
+static void console_on_quit(void *ctx)
+{
+    machine_request(ctx, MACHINE_QUIT, 0);
+}
+
+static void console_on_closed(void *ctx, int err)
+{
+    log_warn("the console's output is gone (%s): stopping", strerror(err));
+    machine_request(ctx, MACHINE_STOPPED, 0);
+}
+
+static const struct console_events machine_console_events = {
+    .quit = console_on_quit,
+    .closed = console_on_closed,
+};
+
+static void machine_grace_over(struct timer *t)
+{
+    struct machine *m = container_of(t, struct machine, grace);
+
+    log_info("the guest did not power off in time: stopping");
+    machine_request(m, MACHINE_STOPPED, 0);
+}
+
+/* The power button first; a second signal, or no answer, stops. */
+static void machine_on_signal(struct loop_fd *lf, uint32_t events)
+{
+    struct machine *m = container_of(lf, struct machine, signals);
+    struct signalfd_siginfo si;
+
+    (void)events;
+    if (read(lf->fd, &si, sizeof(si)) != sizeof(si))
+        return;
+    if (m->button_pressed || !acpi_pm_power_button(&m->pm)) {
+        machine_request(m, MACHINE_STOPPED, 0);
+        return;
+    }
+    m->button_pressed = true;
+    log_info("power button pressed; a second signal stops the machine");
+    timer_arm(&m->grace, clock_now(&m->clock) + GRACE_NS);
+}
+
+static int step_signals(struct machine *m, struct error *err)
+{
+    sigset_t set;
+    int e;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    /* Blocked in all threads to come: only the loop reads them. */
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    timer_init(&m->grace, &m->loop, machine_grace_over);
+    m->signals.ready = machine_on_signal;
+    m->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    e = errno;
+    if (m->signals.fd < 0)
+        return error_set(err, e, "signalfd: %s", strerror(e));
+    return loop_add(&m->loop, &m->signals, EPOLLIN, err);
+}
+
+static void unstep_signals(struct machine *m)
+{
+    loop_remove(&m->loop, &m->signals);
+    close(m->signals.fd);
+}
+
+/* --- steps --- */
+
+static int step_model(struct machine *m, struct error *err)
+{
+    if (cpu_model_parse(&m->model,
+                        m->cfg->cpu ? m->cfg->cpu : CPU_MODEL_DEFAULT, err))
+        return -err->code;
+    m->model.cpus = m->cfg->cpus;
+    return 0;
+}
+
+static int step_boot_files(struct machine *m, struct error *err)
+{
+    return boot_open(&m->boot, m->cfg->kernel, m->cfg->initrd, err);
+}
+
+static void unstep_boot_files(struct machine *m)
+{
+    boot_close(&m->boot);
+}
+
+static int step_disks(struct machine *m, struct error *err)
+{
+    unsigned i;
+
+    for (i = 0; i < m->cfg->disks; i++) {
+        if (disk_open(&m->disk[i], m->cfg->disk[i].path,
+                      m->cfg->disk[i].read_only, err)) {
+            while (i--)
+                disk_close(&m->disk[i]);
+            return -err->code;
+        }
+    }
+    return 0;
+}
+
+static void unstep_disks(struct machine *m)
+{
+    unsigned i;
+
+    for (i = 0; i < m->cfg->disks; i++)
+        disk_close(&m->disk[i]);
+}
+
+static int step_loop(struct machine *m, struct error *err)
+{
+    clock_start(&m->clock, 0);
+    return loop_init(&m->loop, &m->clock, err);
+}
+
+static void unstep_loop(struct machine *m)
+{
+    loop_fini(&m->loop);
+}
+
+static int step_mem(struct machine *m, struct error *err)
+{
+    return guest_mem_init(&m->mem, m->cfg->memory, &m->loop.lock, err);
+}
+
+static void unstep_mem(struct machine *m)
+{
+    guest_mem_fini(&m->mem);
+}
+
+static int step_irqchip(struct machine *m, struct error *err)
+{
+    return irqchip_init(&m->chip, &m->mem, &m->loop, m->cfg->cpus, err);
+}
+
+static void unstep_irqchip(struct machine *m)
+{
+    irqchip_fini(&m->chip);
+}
+
+static int64_t machine_wall_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+#define LINE(gsi) irqchip_line(&m->chip, (gsi))
+
+/* Chips that have their place on every PC. */
+static int step_legacy(struct machine *m, struct error *err)
+{
+    m->board = (struct board){&machine_board_ops, m};
+    if (i8254_init(&m->i8254, &m->mem, &m->loop, LINE(I8254_IRQ), err))
+        return -err->code;
+    machine_device(m, &m->i8254.dev);
+    if (mc146818_init(&m->rtc, &m->mem, &m->loop, LINE(MC146818_IRQ),
+                      machine_wall_ns() - (int64_t)clock_now(&m->clock), err))
+        return -err->code;
+    machine_device(m, &m->rtc.dev);
+    if (i8042_init(&m->i8042, &m->mem, &m->board, err))
+        return -err->code;
+    machine_device(m, &m->i8042.dev);
+    if (port92_init(&m->port92, &m->mem, &m->board, err))
+        return -err->code;
+    machine_device(m, &m->port92.dev);
+    if (acpi_pm_init(&m->pm, &m->mem, &m->loop, LINE(ACPI_SCI_GSI), &m->board,
+                     err))
+        return -err->code;
+    machine_device(m, &m->pm.dev);
+    if (debug_exit_init(&m->debug_exit, &m->mem, &m->board, err))
+        return -err->code;
+    machine_device(m, &m->debug_exit.dev);
+    if (pvpanic_init(&m->pvpanic, &m->mem, machine_panicked, m, err))
+        return -err->code;
+    machine_device(m, &m->pvpanic.dev);
+    return 0;
+}
+
+static int step_pci(struct machine *m, struct error *err)
+{
+    struct irq_line intx[8];
+    unsigned i;
+
+    for (i = 0; i < 8; i++)
+        intx[i] = LINE(PCI_INTX_BASE + i);
+    if (pci_host_init(&m->pci, &m->mem, &m->chip, intx, &m->board, err))
+        return -err->code;
+    machine_device(m, &m->pci.dev);
+    return 0;
+}
+
+static int step_console(struct machine *m, struct error *err)
+{
+    return console_init(&m->console, &m->loop, &machine_console_events, m,
+                        err);
+}
+
+static void unstep_console(struct machine *m)
+{
+    console_fini(&m->console);
+}
+
+static int step_serial(struct machine *m, struct error *err)
+{
+    if (ns16550_init(&m->com1, 0, &m->mem, &m->loop, NS16550_COM1,
+                     LINE(NS16550_COM1_IRQ), &m->console.serial, err))
+        return -err->code;
+    machine_device(m, &m->com1.dev);
+    if (virtio_console_init(&m->vcon, 0, &m->pci, &m->console.virtio, err))
+        return -err->code;
+    machine_device(m, &m->vcon.v.pci.dev);
+    return 0;
+}
+
+static int step_blk(struct machine *m, struct error *err)
+{
+    char serial[VIRTIO_BLK_SERIAL + 1];
+    unsigned i;
+
+    for (i = 0; i < m->cfg->disks; i++) {
+        snprintf(serial, sizeof(serial), "ringfence%u", i);
+        if (virtio_blk_init(&m->blk[i], i, &m->pci, &m->loop, &m->disk[i],
+                            serial, 1, err))
+            return -err->code;
+        machine_device(m, &m->blk[i].v.pci.dev);
+    }
+    return 0;
+}
+
+/* All devices at once: a step that failed half-way left some. */
+static void unstep_devices(struct machine *m)
+{
+    loop_lock(&m->loop);
+    while (m->devices) {
+        struct device *d = m->device[--m->devices];
+
+        if (d->ops->fini)
+            d->ops->fini(d);
+    }
+    loop_unlock(&m->loop);
+}
+
+static int step_nothing(struct machine *m, struct error *err)
+{
+    (void)m;
+    (void)err;
+    return 0;
+}
+
+static int step_acpi(struct machine *m, struct error *err)
+{
+    (void)err;
+    m->acpi = (struct acpi_config){
+        .cpus = m->cfg->cpus,
+        .pm1_evt = ACPI_PM1_EVT,
+        .pm1_cnt = ACPI_PM1_CNT,
+        .pm_tmr = ACPI_PM_TMR,
+        .reset_port = ACPI_RESET_PORT,
+        .reset_value = ACPI_RESET_VALUE,
+        .sci_gsi = ACPI_SCI_GSI,
+        .century = MC146818_CENTURY,
+        .lapic_base = LAPIC_BASE,
+        .ioapic_base = IOAPIC_BASE,
+        .ecam_base = PCI_ECAM_BASE,
+        .ecam_buses = PCI_ECAM_LEN / MiB,
+        .mmio32_base = PCI_MMIO32_BASE,
+        .mmio32_len = PCI_MMIO32_LEN,
+        .mmio64_base = pci_host_mmio64(&m->pci),
+        .mmio64_len = PCI_MMIO64_LEN,
+    };
+    m->boot.append = m->cfg->append;
+    m->boot.acpi = &m->acpi;
+    return 0;
+}
+
+/*
+ * Order: what a user gets wrong; what the rest stands on; the devices, whose
+ * common undo is the step "devices"; the console before what uses it.
+ */
+static const struct machine_step machine_steps[] = {
+    {"CPU model", step_model, NULL},
+    {"kernel", step_boot_files, unstep_boot_files},
+    {"disks", step_disks, unstep_disks},
+    {"event loop", step_loop, unstep_loop},
+    {"memory", step_mem, unstep_mem},
+    {"interrupt controllers", step_irqchip, unstep_irqchip},
+    {"vCPUs", machine_cpus_init, machine_cpus_fini},
+    {"signals", step_signals, unstep_signals},
+    {"console", step_console, unstep_console},
+    {"devices", step_nothing, unstep_devices},
+    {"legacy devices", step_legacy, NULL},
+    {"PCI", step_pci, NULL},
+    {"serial lines", step_serial, NULL},
+    {"virtio disks", step_blk, NULL},
+    {"ACPI", step_acpi, NULL},
+    {"power", machine_power_on, NULL},
+};
+
+int machine_build(struct machine *m, struct error *err)
+{
+    for (m->built = 0; m->built < ARRAY_SIZE(machine_steps); m->built++) {
+        log_debug("machine: %s", machine_steps[m->built].name);
+        if (machine_steps[m->built].init(m, err)) {
+            machine_unbuild(m);
+            return -err->code;
+        }
+    }
+    return 0;
+}
+
+void machine_unbuild(struct machine *m)
+{
+    while (m->built--)
+        if (machine_steps[m->built].fini)
+            machine_steps[m->built].fini(m);
+    m->built = 0;
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpu.c - the threads of the vCPUs: run, sleep in HLT, park.
+ *
+ * A halted vCPU waits on a condition variable and costs nothing. machine_pause
+ * makes every vCPU leave its engine and park; then the event thread may touch
+ * their state.
+ */
+#include "machine/machine_int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "mmu/mmu.h"
+
+static bool machine_cpu_parks(const struct machine *m)
+{
+    return m->pause || m->leave;
+}
+
+/*
+ * Sleeps until there is something to look at. A vCPU that waits for its
+ * start-up message has no other business than INIT, SIPI and kicks.
+ */
+static bool machine_cpu_awake(const struct machine_cpu *mc)
+{
+    uint32_t attn = atomic_load(&mc->cpu.attn);
+
+    if (mc->cpu.wait_sipi)
+        return attn & (ATTN_INIT | ATTN_SIPI | ATTN_KICK);
+    return attn & (mc->cpu.attn_mask | ATTN_KICK);
+}
+
+static void machine_cpu_sleep(struct machine_cpu *mc)
+{
+    struct machine *m = mc->m;
+
+    pthread_mutex_lock(&m->park_lock);
+    while (!machine_cpu_awake(mc) && !machine_cpu_parks(m))
+        pthread_cond_wait(&mc->wake, &m->park_lock);
+    pthread_mutex_unlock(&m->park_lock);
+}
+
+/* Waits while the machine is paused. False: the thread should end. */
+static bool machine_cpu_gate(struct machine_cpu *mc)
+{
+    struct machine *m = mc->m;
+    bool go;
+
+    pthread_mutex_lock(&m->park_lock);
+    while (m->pause && !m->leave) {
+        mc->parked = true;
+        pthread_cond_broadcast(&m->parked);
+        pthread_cond_wait(&mc->wake, &m->park_lock);
+    }
+    go = !m->leave;
+    mc->parked = !go;
+    pthread_cond_broadcast(&m->parked);
+    pthread_mutex_unlock(&m->park_lock);
+    return go;
+}
+
+/* After the end: nothing runs until the event thread has decided. */
+static void machine_cpu_stuck(struct machine_cpu *mc)
+{
+    struct machine *m = mc->m;
+
+    pthread_mutex_lock(&m->park_lock);
+    while (!machine_cpu_parks(m))
+        pthread_cond_wait(&mc->wake, &m->park_lock);
+    pthread_mutex_unlock(&m->park_lock);
+}
+
+static void machine_cpu_failed(struct machine_cpu *mc, const struct error *err)
+{
+    struct machine *m = mc->m;
+
+    pthread_mutex_lock(&m->park_lock);
+    if (!m->failure.code)
+        m->failure = *err;
+    pthread_mutex_unlock(&m->park_lock);
+    machine_request(m, MACHINE_FAILED, 0);
+}
+
+static void *machine_cpu_thread(void *arg)
+{
+    struct machine_cpu *mc = arg;
+    struct error err = {.code = EIO, .msg = "the engine failed"};
+
+    while (machine_cpu_gate(mc)) {
+        int rc = mc->m->cfg->engine->run(&mc->cpu, &err);
+
+        if (rc == ENGINE_HALTED) {
+            machine_cpu_sleep(mc);
+        } else if (rc == ENGINE_SHUTDOWN) {
+            machine_request(mc->m, MACHINE_TRIPLE, 0);
+            machine_cpu_stuck(mc);
+        } else if (rc < 0) {
+            machine_cpu_failed(mc, &err);
+            machine_cpu_stuck(mc);
+        }
+    }
+    return NULL;
+}
+
+static void machine_cpus_kick(struct machine *m)
+{
+    unsigned i;
+
+    for (i = 0; i < m->cfg->cpus; i++) {
+        m->cfg->engine->kick(&m->cpu[i].cpu);
+        machine_cpu_attn(&m->cpu[i], ATTN_KICK);
+    }
+}
+
+void machine_pause(struct machine *m)
+{
+    unsigned i;
+
+    pthread_mutex_lock(&m->park_lock);
+    m->pause = true;
+    pthread_mutex_unlock(&m->park_lock);
+    machine_cpus_kick(m);
+    pthread_mutex_lock(&m->park_lock);
+    for (i = 0; i < m->cfg->cpus; i++)
+        while (m->cpu[i].started && !m->cpu[i].parked)
+            pthread_cond_wait(&m->parked, &m->park_lock);
+    pthread_mutex_unlock(&m->park_lock);
+}
+
+void machine_resume(struct machine *m)
+{
+    unsigned i;
+
+    pthread_mutex_lock(&m->park_lock);
+    m->pause = false;
+    for (i = 0; i < m->cfg->cpus; i++)
+        pthread_cond_signal(&m->cpu[i].wake);
+    pthread_mutex_unlock(&m->park_lock);
+}
+
+int machine_cpus_start(struct machine *m, struct error *err)
+{
+    unsigned i;
+
+    for (i = 0; i < m->cfg->cpus; i++) {
+        struct machine_cpu *mc = &m->cpu[i];
+        char name[16];
+        int e = pthread_create(&mc->thread, NULL, machine_cpu_thread, mc);
+
+        if (e)
+            return error_set(err, e, "cannot start a thread for vCPU %u: %s; "
+                             "see ulimit -u", i, strerror(e));
+        mc->started = true;
+        snprintf(name, sizeof(name), "vcpu%u", i);
+        pthread_setname_np(mc->thread, name);
+    }
+    return 0;
+}
+
+void machine_cpus_stop(struct machine *m)
+{
+    unsigned i;
+
+    pthread_mutex_lock(&m->park_lock);
+    m->leave = true;
+    pthread_mutex_unlock(&m->park_lock);
+    machine_cpus_kick(m);
+    for (i = 0; i < m->cfg->cpus; i++)
+        if (m->cpu[i].started)
+            pthread_join(m->cpu[i].thread, NULL);
+}
+
+/* The host's TSC rate, which the guest's TSC shares [SDM 3B 17.17.4]. */
+static uint32_t machine_tsc_khz(void)
+{
+    struct timespec t0, t1, nap = {.tv_nsec = 20 * 1000000};
+    uint64_t c0, c1, ns;
+
+    clock_gettime(CLOCK_MONOTONIC, &t0);
+    c0 = __builtin_ia32_rdtsc();
+    nanosleep(&nap, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &t1);
+    c1 = __builtin_ia32_rdtsc();
+    ns = (uint64_t)(t1.tv_sec - t0.tv_sec) * 1000000000u +
+         (uint64_t)t1.tv_nsec - (uint64_t)t0.tv_nsec;
+    return (uint32_t)((c1 - c0) * 1000000 / ns);
+}
+
+static int machine_cpu_init(struct machine *m, unsigned i, uint32_t khz,
+                            struct error *err)
+{
+    struct machine_cpu *mc = &m->cpu[i];
+    struct vcpu *cpu = &mc->cpu;
+
+    mc->m = m;
+    pthread_cond_init(&mc->wake, NULL);
+    cpu->index = i;
+    cpu->apic_id = i;
+    cpu->model = &m->model;
+    cpu->mem = &m->mem;
+    cpu->intr = &machine_intr_ops;
+    cpu->intr_ctx = mc;
+    cpu->apic_page = LAPIC_PAGE_OFF;
+    cpu->tsc_khz = khz;
+    if (mmu_init(cpu, err))
+        return -err->code;
+    if (m->cfg->engine->vcpu_init(cpu, err)) {
+        mmu_fini(cpu);
+        return -err->code;
+    }
+    irqchip_connect(&m->chip, i, &machine_lapic_ops, mc);
+    return 0;
+}
+
+static void machine_cpus_undo(struct machine *m, unsigned count)
+{
+    while (count--) {
+        m->cfg->engine->vcpu_fini(&m->cpu[count].cpu);
+        mmu_fini(&m->cpu[count].cpu);
+    }
+}
+
+int machine_cpus_init(struct machine *m, struct error *err)
+{
+    struct vcpu *cpus[GUEST_VCPUS_MAX];
+    uint32_t khz = machine_tsc_khz();
+    unsigned i;
+
+    for (i = 0; i < m->cfg->cpus; i++) {
+        if (machine_cpu_init(m, i, khz, err)) {
+            machine_cpus_undo(m, i);
+            return -err->code;
+        }
+        cpus[i] = &m->cpu[i].cpu;
+    }
+    mmu_join(cpus, m->cfg->cpus);
+    return 0;
+}
+
+void machine_cpus_fini(struct machine *m)
+{
+    machine_cpus_undo(m, m->cfg->cpus);
+}
+
+static void machine_seg(struct seg *s, uint16_t sel, uint32_t attr)
+{
+    *s = (struct seg){.sel = sel, .attr = attr, .limit = 0xffffffff};
+}
+
+/* The bootstrap processor as the kernel's boot protocol wants it. */
+static void machine_cpu_entry(struct vcpu *cpu, const struct boot_state *b)
+{
+    bool lng = b->mode == BOOT_LONG;
+    unsigned i;
+
+    for (i = 0; i < SEG_COUNT; i++)
+        machine_seg(&cpu->seg[i], BOOT_SEL_DATA,
+                    SEG_P | SEG_S | SEG_WRITABLE | SEG_ACCESSED | SEG_DB |
+                        SEG_G);
+    machine_seg(&cpu->seg[SEG_CS], BOOT_SEL_CODE,
+                SEG_P | SEG_S | SEG_CODE | SEG_WRITABLE | SEG_ACCESSED |
+                    SEG_G | (lng ? SEG_L : SEG_DB));
+    cpu->tr = (struct seg){.sel = BOOT_SEL_TSS, .attr = SEG_P | 11,
+                           .limit = 0x67};
+    cpu->gdtr = (struct desc_table){b->gdt_base, b->gdt_limit};
+    cpu->idtr = (struct desc_table){0, 0};
+    cpu->cr0 = CR0_PE | CR0_ET | CR0_NE | (lng ? CR0_PG : 0);
+    cpu->cr3 = b->cr3;
+    cpu->cr4 = lng ? CR4_PAE : 0;
+    cpu->msr.efer = lng ? EFER_LME | EFER_LMA : 0;
+    cpu->rip = b->rip;
+    cpu->gpr[R_RSP] = b->rsp;
+    cpu->gpr[R_RSI] = b->rsi;
+    cpu->gpr[R_RBX] = b->rbx;
+    cpu->cpl = 0;
+    vcpu_update_mode(cpu);
+}
+
+void machine_cpus_reset(struct machine *m)
+{
+    uint64_t tsc = __builtin_ia32_rdtsc();
+    unsigned i;
+
+    for (i = 0; i < m->cfg->cpus; i++) {
+        struct vcpu *cpu = &m->cpu[i].cpu;
+
+        atomic_store(&cpu->attn, 0);
+        vcpu_reset(cpu, false);
+        cpu->tsc_offset = 0 - tsc;
+        cpu->shutdown = false;
+        /* All but the first wait for INIT and SIPI [SDM 3A 8.4]. */
+        cpu->wait_sipi = cpu->halted = i != 0;
+        mmu_forget_all_code(cpu);
+        if (cpu->mmu)
+            cpu->mmu->flush_all(cpu);
+    }
+    machine_cpu_entry(&m->cpu[0].cpu, &m->entry);
+}

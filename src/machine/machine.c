@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine.c - the life of a machine: run, reset in place, end.
+ *
+ * The main thread is the event thread. A request stops its loop; what follows
+ * (pause the vCPUs, reset everything) happens outside the loop and without
+ * the device lock, because a vCPU may need that to get to where it parks.
+ */
+#include "machine/machine_int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* Where a BIOS finds how it was reset; Linux writes it. 0x1234: warm. */
+#define BIOS_RESET_FLAG 0x472
+#define BIOS_RESET_WARM 0x1234
+
+void machine_request(struct machine *m, enum machine_end why, uint32_t value)
+{
+    unsigned i;
+
+    pthread_mutex_lock(&m->park_lock);
+    if (m->request == MACHINE_RUNS) {
+        m->request = why;
+        m->result.debug_value = value;
+    }
+    m->pause = true; /* no instruction behind the one that asked */
+    pthread_mutex_unlock(&m->park_lock);
+    for (i = 0; i < m->cfg->cpus; i++) {
+        m->cfg->engine->kick(&m->cpu[i].cpu);
+        machine_cpu_attn(&m->cpu[i], ATTN_KICK);
+    }
+    loop_stop(&m->loop);
+}
+
+/*
+ * A guest that is told `panic=-1 reboot=panic_warm` resets after a panic, and
+ * then only, with the warm flag set: that is how a panic is seen without any
+ * driver in the guest.
+ */
+static bool machine_reset_was_panic(struct machine *m)
+{
+    uint16_t flag;
+
+    if (!m->cfg->append || !strstr(m->cfg->append, "reboot=panic_w"))
+        return false;
+    return !guest_mem_read(&m->mem, BIOS_RESET_FLAG, &flag, sizeof(flag)) &&
+           flag == BIOS_RESET_WARM;
+}
+
+static int machine_reboot(struct machine *m, struct error *err)
+{
+    log_debug("machine: reset");
+    timer_cancel(&m->grace);
+    m->button_pressed = false;
+    if (machine_power_on(m, err))
+        return error_prefix(err, "reboot");
+    return 0;
+}
+
+/* Takes the request. True: go on running. */
+static bool machine_serve(struct machine *m, struct error *err)
+{
+    enum machine_end why;
+
+    machine_pause(m);
+    pthread_mutex_lock(&m->park_lock);
+    why = m->request;
+    m->request = MACHINE_RUNS;
+    pthread_mutex_unlock(&m->park_lock);
+
+    if (why == MACHINE_RESET && machine_reset_was_panic(m))
+        why = MACHINE_PANIC;
+    if (why == MACHINE_RESET && !m->cfg->no_reboot) {
+        if (!machine_reboot(m, err)) {
+            machine_resume(m);
+            return true;
+        }
+        why = MACHINE_FAILED;
+    } else if (why == MACHINE_FAILED) {
+        *err = m->failure;
+    } else if (why == MACHINE_RUNS) {
+        machine_resume(m);
+        return true;
+    }
+    m->result.end = why;
+    return false;
+}
+
+/* By enum vcpu_counter. */
+static const char *const counter_names[CTR_COUNT] = {
+    [CTR_INTERRUPT] = "interrupts",
+    [CTR_EXCEPTION] = "exceptions",
+    [CTR_HLT] = "halts",
+    [CTR_PIO] = "port accesses",
+    [CTR_MMIO] = "MMIO accesses",
+    [CTR_APIC] = "APIC accesses",
+    [CTR_TLB_MISS] = "TLB misses",
+    [CTR_TLB_FLUSH] = "TLB flushes",
+    [CTR_BLOCK_BUILT] = "blocks built",
+    [CTR_BLOCK_MISS] = "block misses",
+    [CTR_CODE_DROPPED] = "code pages dropped",
+    [CTR_STEP] = "single steps",
+    [CTR_EXIT] = "exits",
+};
+
+static void machine_counters(const struct machine *m)
+{
+    unsigned i, c;
+
+    for (i = 0; i < m->cfg->cpus; i++) {
+        const struct vcpu *cpu = &m->cpu[i].cpu;
+
+        fprintf(stderr, "vcpu%u: %llu instructions", i,
+                (unsigned long long)cpu->insns);
+        for (c = 0; c < CTR_COUNT; c++)
+            fprintf(stderr, ", %s %llu", counter_names[c],
+                    (unsigned long long)cpu->counters[c]);
+        fputc('\n', stderr);
+    }
+}
+
+static int machine_live(struct machine *m, struct error *err)
+{
+    int rc = machine_cpus_start(m, err);
+
+    if (rc)
+        m->result.end = MACHINE_FAILED;
+    else
+        do
+            loop_run(&m->loop);
+        while (machine_serve(m, err));
+    machine_cpus_stop(m);
+    return m->result.end == MACHINE_FAILED ? -err->code : 0;
+}
+
+int machine_run(const struct machine_config *cfg, struct machine_result *res,
+                struct error *err)
+{
+    /* calloc() does not know how far a vCPU's registers are aligned. */
+    struct machine *m = aligned_alloc(_Alignof(struct machine), sizeof(*m));
+    int rc;
+
+    if (!m)
+        return error_set(err, ENOMEM, "out of memory");
+    memset(m, 0, sizeof(*m));
+    m->cfg = cfg;
+    pthread_mutex_init(&m->park_lock, NULL);
+    pthread_cond_init(&m->parked, NULL);
+    rc = machine_build(m, err);
+    if (!rc) {
+        rc = machine_live(m, err);
+        *res = m->result;
+        machine_unbuild(m);
+        if (cfg->verbose)
+            machine_counters(m);
+    }
+    free(m);
+    return rc;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine.h - one virtual PC, from power-on to its end.
+ *
+ * machine_run() is the whole of it for cmd/. The calling thread becomes the
+ * event thread; each vCPU gets a thread. Whoever wants the machine to end or
+ * to reset calls machine_request(), from any thread; the event thread does it.
+ */
+#pragma once
+
+#include "base/error.h"
+
+struct engine_ops;
+
+#define MACHINE_DISKS_MAX 8
+
+/* Strings are the caller's and outlive the machine. */
+struct machine_config {
+    const char *kernel, *initrd, *append;
+    unsigned cpus;
+    uint64_t memory; /* bytes */
+    const struct engine_ops *engine;
+    const char *cpu; /* MODEL[,-feature]..., NULL: the default */
+    struct {
+        const char *path;
+        bool read_only;
+    } disk[MACHINE_DISKS_MAX];
+    unsigned disks;
+    bool no_reboot;
+    bool verbose; /* counters on stderr at the end */
+};
+
+/* Why a machine ended. */
+enum machine_end {
+    MACHINE_RUNS,
+    MACHINE_POWEROFF, /* the guest's own doing */
+    MACHINE_QUIT,     /* Ctrl-A x */
+    MACHINE_RESET,    /* with no_reboot */
+    MACHINE_PANIC,
+    MACHINE_TRIPLE,
+    MACHINE_STOPPED,  /* a signal, or the console went away */
+    MACHINE_DEBUG,    /* wrote to the debug-exit port */
+    MACHINE_FAILED,   /* the host's fault; see the error */
+};
+
+struct machine_result {
+    enum machine_end end;
+    uint32_t debug_value; /* MACHINE_DEBUG */
+};
+
+/*
+ * Builds and runs it. Nonzero: it did not get to run, or MACHINE_FAILED.
+ * No other thread may exist yet: signals get blocked for all to come.
+ */
+int machine_run(const struct machine_config *cfg, struct machine_result *res,
+                struct error *err) must_check;

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine_int.h - what the files of machine/ share.
+ *
+ * Locks: the device lock (loop.lock) before park_lock. vCPU state belongs to
+ * its thread while that is not parked, else to the event thread.
+ */
+#pragma once
+
+#include "base/loop.h"
+#include "boot/boot.h"
+#include "dev/acpi_pm.h"
+#include "dev/debug_exit.h"
+#include "dev/i8042.h"
+#include "dev/i8254.h"
+#include "dev/mc146818.h"
+#include "dev/ns16550.h"
+#include "dev/pci/pci.h"
+#include "dev/port92.h"
+#include "dev/pvpanic.h"
+#include "dev/virtio/virtio_blk.h"
+#include "dev/virtio/virtio_console.h"
+#include "engine/engine.h"
+#include "io/console.h"
+#include "irq/irqchip.h"
+#include "machine/machine.h"
+#include "x86/cpuid.h"
+
+#define MACHINE_DEVICES_MAX (16 + MACHINE_DISKS_MAX)
+
+struct machine;
+
+struct machine_cpu {
+    struct vcpu cpu;
+    struct machine *m;
+    pthread_t thread;
+    bool started;
+    pthread_cond_t wake; /* with park_lock */
+    bool parked;         /* park_lock */
+};
+
+struct machine {
+    const struct machine_config *cfg;
+    struct clock clock;
+    struct loop loop;
+    struct guest_mem mem;
+    struct irqchip chip;
+    struct board board;
+    struct cpu_model model;
+
+    struct boot_source boot;
+    struct acpi_config acpi;
+    struct boot_state entry;
+
+    struct console console;
+    struct acpi_pm pm;
+    struct debug_exit debug_exit;
+    struct i8042 i8042;
+    struct i8254 i8254;
+    struct mc146818 rtc;
+    struct ns16550 com1;
+    struct port92 port92;
+    struct pvpanic pvpanic;
+    struct pci_host pci;
+    struct virtio_console vcon;
+    struct disk disk[MACHINE_DISKS_MAX];
+    struct virtio_blk blk[MACHINE_DISKS_MAX];
+    struct device *device[MACHINE_DEVICES_MAX]; /* in order of reset */
+    unsigned devices;
+
+    struct machine_cpu cpu[GUEST_VCPUS_MAX];
+
+    /* Signals that end the machine. */
+    struct loop_fd signals;
+    struct timer grace; /* after the power button */
+    bool button_pressed;
+
+    pthread_mutex_t park_lock;
+    pthread_cond_t parked; /* a vCPU has parked */
+    bool pause, leave;     /* park_lock; what the vCPU threads should do */
+
+    /* First request wins; park_lock. */
+    enum machine_end request;
+    struct machine_result result;
+    struct error failure;
+    unsigned built; /* steps of machine_steps that are done */
+};
+
+/* One step of putting a machine together; undone in reverse order. */
+struct machine_step {
+    const char *name;
+    int (*init)(struct machine *m, struct error *err);
+    void (*fini)(struct machine *m); /* optional */
+};
+
+/* build.c: all steps, or none after an error. */
+int machine_build(struct machine *m, struct error *err) must_check;
+void machine_unbuild(struct machine *m);
+/* Reset of all chips and vCPUs, and the kernel loaded again. Parked. */
+int machine_power_on(struct machine *m, struct error *err) must_check;
+
+/* cpu.c: vCPU threads. */
+int machine_cpus_init(struct machine *m, struct error *err) must_check;
+void machine_cpus_fini(struct machine *m);
+void machine_cpus_reset(struct machine *m);
+int machine_cpus_start(struct machine *m, struct error *err) must_check;
+void machine_cpus_stop(struct machine *m);
+/* Returns when no vCPU runs; without the device lock. */
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+/* glue.c */
+extern const struct vcpu_intr_ops machine_intr_ops;
+extern const struct lapic_cpu_ops machine_lapic_ops;
+void machine_cpu_attn(struct machine_cpu *mc, uint32_t bits);
+
+/*
+ * Ends the machine, or resets it (MACHINE_RESET). Any thread, with or without
+ * the device lock; returns at once, the event thread acts. value: debug exit.
+ */
+void machine_request(struct machine *m, enum machine_end why, uint32_t value);

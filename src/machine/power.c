@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * power.c - power-on, also in the middle of a life: reset in place.
+ *
+ * The event thread does it while every vCPU is parked, or before they start.
+ */
+#include "machine/machine_int.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <string.h>
+
+#include "mmu/mmu.h"
+
+/* RAM back to zeroes: a reboot hands no secrets on, and frees memory. */
+static void machine_clear_ram(struct machine *m)
+{
+    if (fallocate(m->mem.memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                  (off_t)m->mem.ram_size))
+        memset(m->mem.ram, 0, m->mem.ram_size);
+    memset((void *)m->mem.code_map, 0, m->mem.ram_size / PAGE_SIZE);
+}
+
+int machine_power_on(struct machine *m, struct error *err)
+{
+    unsigned i;
+    int rc;
+
+    loop_lock(&m->loop);
+    irqchip_reset(&m->chip);
+    for (i = 0; i < m->devices; i++)
+        if (m->device[i]->ops->reset)
+            m->device[i]->ops->reset(m->device[i]);
+    loop_unlock(&m->loop);
+    /* Device workers are idle now: nobody writes RAM but us. */
+    for (i = 0; i < m->cfg->cpus; i++)
+        mmu_forget_all_code(&m->cpu[i].cpu);
+    machine_clear_ram(m);
+    rc = boot_load(&m->boot, &m->mem, &m->entry, err);
+    if (rc)
+        return rc;
+    machine_cpus_reset(m);
+    /*
+     * vcpu_reset() and the chips' reset each have their part of the state;
+     * the APIC's page goes to the vCPU last.
+     */
+    loop_lock(&m->loop);
+    irqchip_reset(&m->chip);
+    loop_unlock(&m->loop);
+    return 0;
+}
