@@ -17,7 +17,8 @@ struct i8042 {
     uint8_t ctr;     /* command byte */
     uint8_t pending; /* command that waits for its data, 0: none */
     uint8_t out;     /* output buffer */
-    bool full, out_aux;
+    bool full;
+    bool timeout; /* `out` is no answer: nobody is there */
     uint8_t outport;
 };
 

@@ -24,8 +24,7 @@ struct mc146818 {
     uint8_t ram[MC146818_LEN];
     int64_t epoch; /* ns since 1970 when the clock shows 0 */
     int64_t offset; /* what the guest added by setting the time, ns */
-    uint64_t periodic_next;
-    int64_t frozen; /* s: the time while SET is on */
+    int64_t update_seen; /* s: the last update whose flag was read */
 };
 
 /*
