@@ -245,6 +245,12 @@ static void put_operands(struct insn *in, const struct zinsn *z)
         if (i < 3)
             slot[i] = o;
     }
+    /* strings and XLAT: an override names the segment of rSI or rBX */
+    for (unsigned i = z->i.operand_count_visible; i < z->i.operand_count; i++)
+        if (z->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+            (address_reg(z->op[i].mem.base) == R_RSI ||
+             address_reg(z->op[i].mem.base) == R_RBX))
+            in->seg = segment_of(z->op[i].mem.segment);
     in->dst = slot[0] & 7;
     in->src = slot[1] & 7;
     in->src2 = slot[2] & 7;
@@ -350,6 +356,13 @@ static void bind_special(struct insn *in, const struct zinsn *z)
             break;
         in->sem = z->i.mnemonic == ZYDIS_MNEMONIC_JMP ? sem_jmp_far
                                                       : sem_call_far;
+        in->flags |= INSN_SYNC;
+        in->width = (uint8_t)(z->i.operand_width / 8);
+        break;
+    case ZYDIS_MNEMONIC_RET:
+        if (!is_far(z))
+            break;
+        in->sem = sem_ret_far;
         in->flags |= INSN_SYNC;
         in->width = (uint8_t)(z->i.operand_width / 8);
         break;

@@ -26,8 +26,11 @@ enum step {
 
 /* The semantics of one operation, all forms: faults first, then commit. */
 typedef enum step sem_fn(struct vcpu *cpu, const struct insn *in);
-/* How an engine runs it; defined by the engine. */
-typedef int exec_fn(struct vcpu *cpu, const struct insn *in);
+/*
+ * How an engine runs it; defined by the engine. Returns the instruction to go
+ * on with, or NULL to leave.
+ */
+typedef const struct insn *exec_fn(struct vcpu *cpu, const struct insn *in);
 
 enum opnd { OPND_NONE, OPND_REG, OPND_RM, OPND_VREG, OPND_IMM };
 
@@ -45,6 +48,7 @@ enum insn_flag {
     INSN_O16 = 1 << 7,   /* 66 prefix */
     INSN_VEX = 1 << 8,
     INSN_REPZ_ANY = 1 << 9, /* an F3 prefix was there at all (PAUSE, ...) */
+    INSN_COND = 1 << 10, /* with INSN_JUMP: may as well fall through */
 };
 
 /*
@@ -71,6 +75,7 @@ struct insn {
     uint8_t sub;     /* condition code, /digit, what the family needs */
     uint16_t op;     /* ZydisMnemonic */
     uint16_t flags;
+    uint8_t place;   /* 1-based position in its block; the engine's */
 };
 _Static_assert(sizeof(struct insn) <= 56, "decoded instructions stay small");
 

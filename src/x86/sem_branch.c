@@ -102,7 +102,7 @@ static enum step jump_if(struct vcpu *cpu, const struct insn *in, bool taken)
 
 static enum step sem_jcc(struct vcpu *cpu, const struct insn *in)
 {
-    return jump_if(cpu, in, flags_cond(cpu, in->sub));
+    return jump_if(cpu, in, flags_cond(cpu, in->sub & 15));
 }
 
 /* JCXZ, JECXZ, JRCXZ: sub is the width of the counter. */
@@ -126,7 +126,8 @@ static enum step sem_loop(struct vcpu *cpu, const struct insn *in)
 }
 
 #define M(name)   ZYDIS_MNEMONIC_##name
-#define JCC(name) {M(name), INSN_JUMP, sem_jcc}
+#define MAYBE     (INSN_JUMP | INSN_COND)
+#define JCC(name) {M(name), MAYBE, sem_jcc}
 const struct sem_entry sem_branch_table[] = {
     {M(JMP), INSN_JUMP, sem_jmp},
     {M(CALL), INSN_JUMP, sem_call},
@@ -134,11 +135,11 @@ const struct sem_entry sem_branch_table[] = {
     JCC(JO), JCC(JNO), JCC(JB), JCC(JNB), JCC(JZ), JCC(JNZ), JCC(JBE),
     JCC(JNBE), JCC(JS), JCC(JNS), JCC(JP), JCC(JNP), JCC(JL), JCC(JNL),
     JCC(JLE), JCC(JNLE),
-    {M(JCXZ), INSN_JUMP, sem_jcxz, .sub = 2},
-    {M(JECXZ), INSN_JUMP, sem_jcxz, .sub = 4},
-    {M(JRCXZ), INSN_JUMP, sem_jcxz, .sub = 8},
-    {M(LOOP), INSN_JUMP, sem_loop, .sub = 0},
-    {M(LOOPE), INSN_JUMP, sem_loop, .sub = 1},
-    {M(LOOPNE), INSN_JUMP, sem_loop, .sub = 2},
+    {M(JCXZ), MAYBE, sem_jcxz, .sub = 2},
+    {M(JECXZ), MAYBE, sem_jcxz, .sub = 4},
+    {M(JRCXZ), MAYBE, sem_jcxz, .sub = 8},
+    {M(LOOP), MAYBE, sem_loop, .sub = 0},
+    {M(LOOPE), MAYBE, sem_loop, .sub = 1},
+    {M(LOOPNE), MAYBE, sem_loop, .sub = 2},
     {0},
 };

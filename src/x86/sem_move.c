@@ -8,6 +8,7 @@
 
 #include "x86/decode.h"
 #include "x86/flags.h"
+#include "x86/sem.h"
 
 static enum step sem_mov(struct vcpu *cpu, const struct insn *in)
 {
@@ -175,17 +176,9 @@ static enum step sem_extend_d(struct vcpu *cpu, const struct insn *in)
 
 /* --- stack --- */
 
-/* in->width of PUSH and POP is that of the operand, an immediate's too. */
-static unsigned push_width(const struct vcpu *cpu, const struct insn *in)
-{
-    if (cpu->code_width == 8)
-        return in->flags & INSN_O16 ? 2 : 8;
-    return (cpu->code_width == 2) != !!(in->flags & INSN_O16) ? 2 : 4;
-}
-
 static enum step sem_push(struct vcpu *cpu, const struct insn *in)
 {
-    unsigned width = push_width(cpu, in);
+    unsigned width = insn_stack_width(cpu, in);
     uint64_t v;
 
     if (opnd_get(cpu, in, in->dst, &v) || stack_push(cpu, width, v))
@@ -199,7 +192,7 @@ static enum step sem_push(struct vcpu *cpu, const struct insn *in)
  */
 static enum step sem_pop(struct vcpu *cpu, const struct insn *in)
 {
-    unsigned width = push_width(cpu, in);
+    unsigned width = insn_stack_width(cpu, in);
     uint64_t sp = cpu->gpr[R_RSP], v;
 
     if (stack_pop(cpu, width, &v))
@@ -247,7 +240,7 @@ static enum step sem_popa(struct vcpu *cpu, const struct insn *in)
 /* ENTER imm (frame bytes), disp (nesting level) [SDM 2A, ENTER]. */
 static enum step sem_enter(struct vcpu *cpu, const struct insn *in)
 {
-    unsigned width = push_width(cpu, in), level = (unsigned)in->disp & 31;
+    unsigned width = insn_stack_width(cpu, in), level = (unsigned)in->disp & 31;
     uint64_t m = stack_mask(cpu), sp = cpu->gpr[R_RSP], frame, v;
     uint64_t bp = cpu->gpr[R_RBP];
 
@@ -282,7 +275,7 @@ static enum step sem_enter(struct vcpu *cpu, const struct insn *in)
 
 static enum step sem_leave(struct vcpu *cpu, const struct insn *in)
 {
-    unsigned width = push_width(cpu, in);
+    unsigned width = insn_stack_width(cpu, in);
     uint64_t bp = cpu->gpr[R_RBP], v;
 
     if (mem_load(cpu, SEG_SS, bp & stack_mask(cpu), width, &v))

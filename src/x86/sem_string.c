@@ -258,11 +258,15 @@ static enum step sem_cmps(struct vcpu *cpu, const struct insn *in)
     return repeat(cpu, in, cmps_one, NULL, true);
 }
 
-/* A repetition may have to be come back to: it ends its block. */
+/* A repetition may have to be come back to. */
 #define M(name) ZYDIS_MNEMONIC_##name
+#define ONE(name, fn, width)                                                   \
+    {                                                                          \
+        M(name), INSN_JUMP | INSN_COND, fn, .sub = width                       \
+    }
 #define FAMILY(name, fn)                                                       \
-    {M(name##B), INSN_JUMP, fn, .sub = 1}, {M(name##W), INSN_JUMP, fn, .sub = 2}, \
-        {M(name##D), INSN_JUMP, fn, .sub = 4}, {M(name##Q), INSN_JUMP, fn, .sub = 8}
+    ONE(name##B, fn, 1), ONE(name##W, fn, 2), ONE(name##D, fn, 4),             \
+        ONE(name##Q, fn, 8)
 const struct sem_entry sem_string_table[] = {
     FAMILY(MOVS, sem_movs), FAMILY(STOS, sem_stos), FAMILY(LODS, sem_lods),
     FAMILY(SCAS, sem_scas), FAMILY(CMPS, sem_cmps), {0},

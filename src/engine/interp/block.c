@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * block.c - the cache of decoded blocks, by guest-physical page.
+ *
+ * Blocks come out of an arena by bumping a pointer. Dropping a page unlinks
+ * its blocks but leaves their memory, because the vCPU may be in the middle
+ * of one; when the arena is full everything goes, between instructions.
+ */
+#include "engine/interp/interp_int.h"
+
+#include <string.h>
+
+#include "base/log.h"
+
+static size_t block_bytes(unsigned count)
+{
+    return sizeof(struct block) + (count + 1) * sizeof(struct insn);
+}
+
+static struct block *arena_block(struct vcpu *cpu)
+{
+    struct interp *ip = interp_of(cpu);
+
+    if (ip->used + block_bytes(BLOCK_INSNS_MAX) > ARENA_BYTES)
+        block_forget_all(cpu);
+    return (struct block *)(ip->arena + ip->used);
+}
+
+static void sentinel(struct insn *in, const struct insn *last)
+{
+    memset(in, 0, sizeof(*in));
+    in->exec = exec_sentinel;
+    in->next = last->next;
+    in->place = last->place;
+}
+
+static bool ends_block(const struct insn *in)
+{
+    return (in->flags & (INSN_JUMP | INSN_SYNC)) && !(in->flags & INSN_COND);
+}
+
+/*
+ * Decodes from `host` on, as far as the page and the block go. Returns the
+ * number of bytes; 0 if not even the first instruction ends on this page.
+ */
+static unsigned decode_run(struct vcpu *cpu, struct block *b,
+                           const uint8_t *host, unsigned off)
+{
+    struct decoder *d = &interp_of(cpu)->decoder;
+    unsigned at = off, len;
+    struct insn *in = b->insn;
+
+    b->count = 0;
+    while (b->count < BLOCK_INSNS_MAX && at < PAGE_SIZE) {
+        unsigned avail = (unsigned)MIN(PAGE_SIZE - at, 15);
+
+        len = insn_decode(d, in, host + (at - off), avail, cpu->code_width, at);
+        if (!len)
+            break;
+        in->exec = exec_generic;
+        in->place = ++b->count;
+        fast_bind(in, cpu->code_width);
+        at += len;
+        if (ends_block(in++))
+            break;
+    }
+    for (unsigned i = 0; i + 1 < b->count; i++)
+        fast_fuse(&b->insn[i]);
+    if (b->count)
+        sentinel(in, in - 1);
+    return at - off;
+}
+
+static struct block *block_build(struct vcpu *cpu, const uint8_t *host,
+                                 gpa_t gpa)
+{
+    struct interp *ip = interp_of(cpu);
+    struct block *b = arena_block(cpu);
+    struct code_page *cp;
+    unsigned off = gpa & PAGE_OFFSET, len;
+
+    /* watch first, decode then: see mmu/code.c */
+    cp = mmu_watch_code(cpu, gpa & ~PAGE_OFFSET, off, 1);
+    len = decode_run(cpu, b, host, off);
+    if (!len)
+        return NULL;
+    b->host = host;
+    b->width = cpu->code_width;
+    b->off = (uint16_t)off;
+    b->page_next = NULL;
+    ip->used += block_bytes(b->count);
+    cpu->counters[CTR_BLOCK_BUILT]++;
+    if (!cp)
+        return b; /* not RAM: runs once, then is built again */
+    mmu_watch_code(cpu, gpa & ~PAGE_OFFSET, off, len);
+    b->page_next = cp->blocks;
+    cp->blocks = b;
+    ip->cache[block_hash(host)] = b;
+    return b;
+}
+
+static struct block *block_in_page(struct code_page *cp, const uint8_t *host,
+                                   unsigned width)
+{
+    struct block *b = cp ? cp->blocks : NULL;
+
+    while (b && (b->host != host || b->width != width))
+        b = b->page_next;
+    return b;
+}
+
+struct block *block_lookup(struct vcpu *cpu)
+{
+    gva_t lin = code_linear(cpu);
+    const uint8_t *host;
+    struct block *b;
+    gpa_t gpa;
+
+    cpu->counters[CTR_BLOCK_MISS]++;
+    if (cpu->code_width != 8)
+        lin &= 0xffffffff;
+    if (mmu_fetch(cpu, lin, &host, &gpa))
+        return NULL;
+    b = block_in_page(mmu_code_page(cpu, gpa & ~PAGE_OFFSET), host,
+                      cpu->code_width);
+    if (b)
+        interp_of(cpu)->cache[block_hash(host)] = b;
+    else
+        b = block_build(cpu, host, gpa);
+    if (!b)
+        b = &interp_of(cpu)->none;
+    return b;
+}
+
+void block_forget_page(struct vcpu *cpu, struct code_page *cp)
+{
+    struct interp *ip = interp_of(cpu);
+
+    for (struct block *b = cp->blocks; b; b = b->page_next) {
+        struct block **slot = &ip->cache[block_hash(b->host)];
+
+        if (*slot == b)
+            *slot = &ip->none;
+        b->host = NULL;
+    }
+    cp->blocks = NULL;
+}
+
+void block_forget_all(struct vcpu *cpu)
+{
+    struct interp *ip = interp_of(cpu);
+
+    mmu_forget_all_code(cpu);
+    for (unsigned i = 0; i < BLOCK_CACHE; i++)
+        ip->cache[i] = &ip->none;
+    ip->used = 0;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exec.c - running an instruction by its semantic function.
+ */
+#include "engine/interp/interp_int.h"
+
+static const struct insn *leave(struct vcpu *cpu, const struct insn *in,
+                                enum leave why)
+{
+    cpu->insns += in->place;
+    interp_of(cpu)->leave = why;
+    return NULL;
+}
+
+/* What the semantic function said, where it was not STEP_NEXT. */
+static const struct insn *after(struct vcpu *cpu, const struct insn *in,
+                                enum step step)
+{
+    switch (step) {
+    case STEP_NEXT: /* but it dropped code, perhaps this block's */
+    case STEP_SYNC:
+        cpu->rip = insn_next_rip(cpu, in);
+        return leave(cpu, in, LEAVE_AGAIN);
+    case STEP_JUMP:
+        if (unlikely(cpu->code_dropped))
+            return leave(cpu, in, LEAVE_AGAIN);
+        cpu->insns += in->place;
+        return exec_dispatch(cpu);
+    case STEP_FAULT:
+        cpu->rip = insn_rip(cpu, in);
+        return leave(cpu, in, LEAVE_FAULT);
+    case STEP_HALT:
+        return leave(cpu, in, LEAVE_HALT);
+    default:
+        return leave(cpu, in, LEAVE_STOP);
+    }
+}
+
+const struct insn *exec_generic(struct vcpu *cpu, const struct insn *in)
+{
+    enum step step = in->sem(cpu, in);
+
+    if (likely(step == STEP_NEXT && !cpu->code_dropped))
+        NEXT(cpu, in);
+    return after(cpu, in, step);
+}
+
+/* Not an instruction: the block ended for lack of room. */
+const struct insn *exec_sentinel(struct vcpu *cpu, const struct insn *in)
+{
+    cpu->rip = cpu->gpr[R_PAGE] + in->next;
+    if (cpu->code_width != 8)
+        cpu->rip &= width_mask(4);
+    cpu->insns += in->place;
+    return exec_dispatch(cpu);
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * interp.c - the interpreter as an engine: the run loop and its events.
+ *
+ * Between blocks, and only there, the loop looks at `attn`: mail from other
+ * vCPUs, INIT and SIPI, NMIs, interrupts, single steps. The order of events
+ * between two instructions follows [SDM 3A 6.9, table 6-2].
+ */
+#include "engine/interp/interp_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "engine/engine.h"
+#include "engine/interp/interp.h"
+#include "x86/cpuid.h"
+#include "x86/exception.h"
+
+#define RUN_ON (-1) /* no engine_exit: go on */
+
+static int interp_probe(struct error *err)
+{
+    (void)err;
+    return 0;
+}
+
+static void interp_fini(struct vcpu *cpu)
+{
+    struct interp *ip = interp_of(cpu);
+
+    if (!ip)
+        return;
+    mmu_forget_all_code(cpu);
+    decoder_fini(&ip->decoder);
+    if (ip->arena)
+        munmap(ip->arena, ARENA_BYTES);
+    free(ip);
+    cpu->engine_state = NULL;
+}
+
+static int interp_init(struct vcpu *cpu, struct error *err)
+{
+    struct interp *ip = calloc(1, sizeof(*ip));
+    int rc;
+
+    if (!ip)
+        return error_set(err, ENOMEM, "out of memory for the interpreter");
+    cpu->engine_state = ip;
+    for (unsigned i = 0; i < BLOCK_CACHE; i++)
+        ip->cache[i] = &ip->none;
+    ip->arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (ip->arena == MAP_FAILED) {
+        ip->arena = NULL;
+        rc = error_set(err, ENOMEM, "out of memory for decoded blocks");
+    } else {
+        rc = decoder_init(&ip->decoder, cpu->model, err);
+    }
+    if (rc) {
+        interp_fini(cpu);
+        return rc;
+    }
+    mmu_set_forget(cpu, block_forget_page);
+    return 0;
+}
+
+static void interp_kick(struct vcpu *cpu)
+{
+    vcpu_attn_set(cpu, ATTN_KICK);
+}
+
+static void interp_forget(struct vcpu *cpu, gpa_t page)
+{
+    mmu_post_forget(cpu, page);
+}
+
+/* --- events between instructions --- */
+
+static int event_exception(struct vcpu *cpu)
+{
+    cpu->counters[CTR_EXCEPTION]++;
+    return exc_deliver(cpu) == STEP_STOP ? ENGINE_SHUTDOWN : RUN_ON;
+}
+
+static int event_init(struct vcpu *cpu)
+{
+    vcpu_attn_clear(cpu, ATTN_INIT | ATTN_SIPI);
+    vcpu_reset(cpu, true);
+    if (cpu->index) {
+        cpu->wait_sipi = true;
+        cpu->halted = true;
+    }
+    return RUN_ON;
+}
+
+/* Start-up: real mode at vector * 4 KiB [SDM 3A 9.4]. */
+static int event_sipi(struct vcpu *cpu)
+{
+    vcpu_attn_clear(cpu, ATTN_SIPI);
+    if (!cpu->wait_sipi)
+        return RUN_ON;
+    cpu->wait_sipi = false;
+    cpu->halted = false;
+    cpu->seg[SEG_CS].sel = (uint16_t)(cpu->sipi_vector << 8);
+    cpu->seg[SEG_CS].base = (uint64_t)cpu->sipi_vector << 12;
+    cpu->rip = 0;
+    vcpu_update_mode(cpu);
+    return RUN_ON;
+}
+
+static int event_nmi(struct vcpu *cpu)
+{
+    vcpu_attn_clear(cpu, ATTN_NMI);
+    cpu->halted = false;
+    cpu->nmi_blocked = true;
+    vcpu_update_rflags(cpu);
+    return intr_deliver(cpu, EXC_NMI) == STEP_STOP ? ENGINE_SHUTDOWN : RUN_ON;
+}
+
+static int event_interrupt(struct vcpu *cpu)
+{
+    int vector = cpu->intr->ack(cpu->intr_ctx);
+
+    if (vector < 0)
+        return RUN_ON;
+    cpu->halted = false;
+    cpu->counters[CTR_INTERRUPT]++;
+    return intr_deliver(cpu, (unsigned)vector) == STEP_STOP ? ENGINE_SHUTDOWN
+                                                             : RUN_ON;
+}
+
+/* Single-step and data breakpoint traps of the instruction just done. */
+static int event_debug(struct vcpu *cpu)
+{
+    raise(cpu, EXC_DB);
+    cpu->exc.dr6 = cpu->db_bits;
+    cpu->db_pending = false;
+    cpu->db_bits = 0;
+    return event_exception(cpu);
+}
+
+/* Instruction breakpoints: faults, masked once by RF [SDM 3B 17.3.1.1]. */
+static bool breakpoint_here(struct vcpu *cpu)
+{
+    uint64_t hit = 0;
+
+    if (cpu->rflags & FLAG_RF)
+        return false;
+    for (unsigned i = 0; i < 4; i++)
+        if ((cpu->dr7 >> (2 * i) & 3) && !(cpu->dr7 >> (16 + 4 * i) & 3) &&
+            cpu->dr[i] == code_linear(cpu))
+            hit |= BIT64(i);
+    if (!hit)
+        return false;
+    raise(cpu, EXC_DB);
+    cpu->exc.dr6 = hit;
+    return true;
+}
+
+/*
+ * Fetches and decodes the instruction at RIP, which may reach into the next
+ * page. Nonzero: STEP_FAULT.
+ */
+static int fetch_single(struct vcpu *cpu, struct insn *in)
+{
+    struct interp *ip = interp_of(cpu);
+    gva_t lin = code_linear(cpu);
+    unsigned off, avail;
+    const uint8_t *host;
+    uint8_t bytes[15];
+    gpa_t gpa;
+
+    if (cpu->code_width != 8) {
+        lin &= 0xffffffff;
+        if (cpu->rip > cpu->seg[SEG_CS].limit)
+            return raise_gp(cpu, 0);
+    }
+    off = lin & PAGE_OFFSET;
+    avail = (unsigned)MIN(PAGE_SIZE - off, 15);
+    if (mmu_fetch(cpu, lin, &host, &gpa))
+        return STEP_FAULT;
+    memcpy(bytes, host, avail);
+    if (!insn_decode(&ip->decoder, in, bytes, avail, cpu->code_width, off)) {
+        if (mmu_fetch(cpu, lin + avail, &host, &gpa))
+            return STEP_FAULT;
+        memcpy(bytes + avail, host, 15 - avail);
+        insn_decode(&ip->decoder, in, bytes, 15, cpu->code_width, off);
+    }
+    cpu->gpr[R_PAGE] = cpu->rip - off;
+    return 0;
+}
+
+/* One instruction, by its semantics; then what is to follow it. */
+static int step_one(struct vcpu *cpu)
+{
+    bool trap = cpu->rflags & FLAG_TF, shadow = cpu->shadow;
+    struct insn *in = interp_of(cpu)->single;
+    enum step step;
+
+    cpu->counters[CTR_STEP]++;
+    if ((cpu->dr7 & 0xff) && !shadow && breakpoint_here(cpu))
+        return event_exception(cpu);
+    if (fetch_single(cpu, in))
+        return event_exception(cpu);
+    cpu->shadow = false;
+    cpu->rip = insn_rip(cpu, in);
+    step = in->sem(cpu, in);
+    if (step == STEP_FAULT) {
+        cpu->rip = insn_rip(cpu, in);
+        return event_exception(cpu);
+    }
+    cpu->insns++;
+    if (step == STEP_NEXT || step == STEP_SYNC)
+        cpu->rip = insn_next_rip(cpu, in);
+    if (cpu->code_width != 8)
+        cpu->rip &= 0xffffffff;
+    cpu->code_dropped = false;
+    if (cpu->rflags & FLAG_RF && step != STEP_JUMP) {
+        cpu->rflags &= ~FLAG_RF;
+    }
+    if (step == STEP_STOP)
+        return ENGINE_SHUTDOWN;
+    if (trap && (cpu->rflags & FLAG_TF)) {
+        cpu->db_pending = true;
+        cpu->db_bits |= BIT64(14); /* BS */
+    }
+    return RUN_ON;
+}
+
+/*
+ * Everything in attn that counts now; ENGINE_* to return, RUN_ON to go on.
+ * An interrupt shadow lets one instruction pass first.
+ */
+static int events(struct vcpu *cpu)
+{
+    uint32_t attn = atomic_load(&cpu->attn);
+
+    if (attn & ATTN_INBOX)
+        mmu_inbox(cpu);
+    if (attn & ATTN_SMC)
+        vcpu_attn_clear(cpu, ATTN_SMC);
+    if (attn & ATTN_INIT)
+        return event_init(cpu);
+    if (attn & ATTN_SIPI)
+        return event_sipi(cpu);
+    if (attn & ATTN_KICK) {
+        vcpu_attn_clear(cpu, ATTN_KICK);
+        cpu->counters[CTR_EXIT]++;
+        return ENGINE_KICKED;
+    }
+    if (cpu->wait_sipi)
+        return ENGINE_HALTED;
+    if (cpu->db_pending && !cpu->shadow)
+        return event_debug(cpu);
+    if (cpu->shadow && !cpu->halted)
+        return step_one(cpu);
+    if (attn & cpu->attn_mask & ATTN_NMI)
+        return event_nmi(cpu);
+    if (attn & cpu->attn_mask & ATTN_INTR)
+        return event_interrupt(cpu);
+    if (cpu->halted)
+        return ENGINE_HALTED;
+    if (attn & ATTN_STEP)
+        return step_one(cpu);
+    return RUN_ON;
+}
+
+/* Runs blocks until something wants to be looked at. */
+static int run_blocks(struct vcpu *cpu)
+{
+    struct interp *ip = interp_of(cpu);
+    const struct insn *in;
+    struct block *b = block_cached(cpu);
+
+    if (!b)
+        b = block_lookup(cpu);
+    if (!b)
+        return event_exception(cpu);
+    if (b == &ip->none)
+        return step_one(cpu);
+    cpu->shadow = false;
+    cpu->code_dropped = false;
+    cpu->gpr[R_PAGE] = cpu->rip - b->off;
+    for (in = b->insn; in;)
+        in = in->exec(cpu, in);
+    switch (ip->leave) {
+    case LEAVE_FAULT:
+        return event_exception(cpu);
+    case LEAVE_HALT:
+        cpu->counters[CTR_HLT]++;
+        return RUN_ON;
+    case LEAVE_STOP:
+        return ENGINE_SHUTDOWN;
+    default:
+        return RUN_ON;
+    }
+}
+
+static int interp_run(struct vcpu *cpu, struct error *err)
+{
+    int exit;
+
+    (void)err;
+    cpu->gpr[R_ZERO] = 0;
+    do {
+        if (vcpu_attn(cpu) || cpu->halted || cpu->db_pending)
+            exit = events(cpu);
+        else
+            exit = RUN_ON;
+        if (exit == RUN_ON && !cpu->halted && !vcpu_attn(cpu))
+            exit = run_blocks(cpu);
+    } while (exit == RUN_ON);
+    flags_sync(cpu);
+    return exit;
+}
+
+const struct engine_ops engine_interp = {
+    .name = "interp",
+    .summary = "interpreter: runs anywhere, needs nothing",
+    .probe = interp_probe,
+    .vcpu_init = interp_init,
+    .run = interp_run,
+    .kick = interp_kick,
+    .vcpu_fini = interp_fini,
+    .forget_code = interp_forget,
+};

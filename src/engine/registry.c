@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * registry.c - the one list of engines, best first.
+ */
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/interp/interp.h"
+
+const struct engine_ops *const engines[] = {
+    &engine_interp,
+    NULL,
+};
+
+const struct engine_ops *engine_find(const char *name)
+{
+    for (unsigned i = 0; engines[i]; i++)
+        if (!strcmp(engines[i]->name, name))
+            return engines[i];
+    return NULL;
+}
+
+const struct engine_ops *engine_auto(char *why, size_t len)
+{
+    struct error err = {0};
+    size_t used = 0;
+
+    why[0] = '\0';
+    for (unsigned i = 0; engines[i]; i++) {
+        if (!engines[i]->probe(&err)) {
+            snprintf(why + used, len - used, "%s%s", engines[i]->name,
+                     i ? "" : ", the best there is in this build");
+            return engines[i];
+        }
+        used += (size_t)snprintf(why + used, len - used, "not %s (%s); ",
+                                 engines[i]->name, err.msg);
+        used = MIN(used, len - 1);
+    }
+    return NULL;
+}
