@@ -220,6 +220,9 @@ void vcpu_save(struct vcpu *cpu, struct state_writer *w);
 int vcpu_load(struct vcpu *cpu, struct state_reader *r,
               struct error *err) must_check;
 
+/* For people; NULL behind the last. */
+const char *vcpu_counter_name(unsigned counter);
+
 static inline bool vcpu_long_mode(const struct vcpu *cpu)
 {
     return cpu->msr.efer & EFER_LMA; /* 64-bit or compatibility */
