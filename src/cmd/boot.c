@@ -200,8 +200,8 @@ static int boot_help_option(void *ctx, const char *v, struct error *err)
 }
 
 static const struct option_spec boot_options[] = {
-    {"kernel", "k", "FILE", "a bzImage (vmlinuz), or an ELF vmlinux with a PVH "
-     "note", boot_kernel},
+    {"kernel", "k", "FILE",
+     "a bzImage (vmlinuz), or an ELF vmlinux with a PVH note", boot_kernel},
     {"initrd", "i", "FILE", "the initial RAM disk", boot_initrd_file},
     {"append", "cmdline params p", "TEXT",
      "the kernel's command line, instead of\n\"" APPEND_DEFAULT "\"",
@@ -225,8 +225,8 @@ static const struct option_spec boot_options[] = {
 void cmd_boot_help(void)
 {
     puts("usage: ringfence boot --kernel FILE [OPTION]...\n\n"
-         "Boots a Linux kernel. The guest's serial port (ttyS0) and its virtio\n"
-         "console (hvc0) are this terminal.\n");
+         "Boots a Linux kernel. The guest's serial port (ttyS0) and its\n"
+         "virtio console (hvc0) are this terminal.\n");
     options_print(boot_options);
     puts("\nKeys: Ctrl-A x leaves, Ctrl-A b sends a break, Ctrl-A Ctrl-A is "
          "Ctrl-A.\n\n"
@@ -242,8 +242,8 @@ void cmd_boot_help(void)
          "  6   the guest rebooted and --no-reboot was given\n"
          "  64+ the guest wrote v to port 0xf4: 64 + (v & 63)\n\n"
          "Example:\n"
-         "  ringfence boot --kernel vmlinuz --initrd initrd.img --memory 1G \\\n"
-         "      --disk disk.img --append \"console=ttyS0 root=/dev/vda\"");
+         "  ringfence boot --kernel vmlinuz --initrd initrd.img \\\n"
+         "      --memory 1G --disk disk.img --append \"console=ttyS0 root=/dev/vda\"");
 }
 
 static int boot_check(struct boot_args *a, struct error *err)
