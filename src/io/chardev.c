@@ -23,6 +23,11 @@ void chardev_can_accept(struct chardev *c)
         c->ops->can_accept(c);
 }
 
+bool chardev_ready(struct chardev *c)
+{
+    return c->client && (!c->client->ready || c->client->ready(c->client_ctx));
+}
+
 size_t chardev_room(struct chardev *c)
 {
     if (!c->client || !c->client->can_receive)

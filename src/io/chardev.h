@@ -14,6 +14,8 @@ struct chardev;
 
 /* What the device offers; any member may be NULL. */
 struct chardev_client {
+    /* Is anybody listening, be it that there is no room now? NULL: yes. */
+    bool (*ready)(void *ctx);
     size_t (*can_receive)(void *ctx); /* bytes it would take now */
     void (*receive)(void *ctx, const uint8_t *buf, size_t len);
     void (*writable)(void *ctx); /* after a short chardev_write() */
@@ -43,6 +45,7 @@ size_t chardev_write(struct chardev *c, const uint8_t *buf, size_t len);
 void chardev_can_accept(struct chardev *c);
 
 /* The back-end's side. */
+bool chardev_ready(struct chardev *c);
 size_t chardev_room(struct chardev *c);
 void chardev_receive(struct chardev *c, const uint8_t *buf, size_t len);
 void chardev_writable(struct chardev *c);
