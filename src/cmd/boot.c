@@ -243,7 +243,8 @@ void cmd_boot_help(void)
          "  64+ the guest wrote v to port 0xf4: 64 + (v & 63)\n\n"
          "Example:\n"
          "  ringfence boot --kernel vmlinuz --initrd initrd.img \\\n"
-         "      --memory 1G --disk disk.img --append \"console=ttyS0 root=/dev/vda\"");
+         "      --memory 1G --disk disk.img \\\n"
+         "      --append \"console=ttyS0 root=/dev/vda\"");
 }
 
 static int boot_check(struct boot_args *a, struct error *err)
