@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fpu.h - may a floating-point or vector instruction run now?
+ *
+ * Each returns 0, or STEP_FAULT with #UD, #NM or #MF in cpu->exc, in the
+ * manual's order. [SDM 3A 2.5, 13.1; SDM 2, "exceptions" of each]
+ */
+#pragma once
+
+#include "x86/insn.h"
+
+/* x87 and MMX that wait for exceptions: EM, TS, then a pending #MF. */
+int fpu_check_x87(struct vcpu *cpu);
+/* x87 control instructions that do not wait (FNINIT, FNSTSW, ...). */
+int fpu_check_x87_nowait(struct vcpu *cpu);
+/* MMX: EM is #UD here. */
+int fpu_check_mmx(struct vcpu *cpu);
+/* Legacy SSE. */
+int fpu_check_sse(struct vcpu *cpu);
+/* VEX. */
+int fpu_check_avx(struct vcpu *cpu);
+
+/* Fields of vcpu.fpu.fx, an FXSAVE64 image. */
+#define FX_FCW 0
+#define FX_FSW 2
+#define FX_FTW 4 /* abridged: bit n is physical register n, 1: not empty */
+#define FX_FOP 6
+#define FX_FIP 8
+#define FX_FDP 16
+#define FX_ST(i) (32 + 16 * (i))
+
+#define FSW_ES     0x80u
+#define FSW_B      0x8000u
+#define FSW_TOP(w) ((w) >> 11 & 7u)
