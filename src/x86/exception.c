@@ -370,7 +370,6 @@ enum step exc_deliver(struct vcpu *cpu)
     enum step s;
     int next;
 
-    cpu->counters[CTR_EXCEPTION]++;
     /*
      * Contributory faults climb to a double fault by themselves; benign ones
      * (#AC on a misaligned stack) could come back for ever, so count.
@@ -402,7 +401,6 @@ enum step intr_deliver(struct vcpu *cpu, unsigned vector)
         .vector = vector, .kind = EVENT_HARD, .rip = cpu->rip};
     enum step s;
 
-    cpu->counters[CTR_INTERRUPT]++;
     if (vector == EXC_NMI)
         cpu->nmi_blocked = true;
     s = event_deliver(cpu, &ev);
