@@ -4,6 +4,7 @@
  */
 #include "dev/pci/pci.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/log.h"

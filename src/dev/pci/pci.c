@@ -9,6 +9,7 @@
  */
 #include "dev/pci/pci.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/log.h"

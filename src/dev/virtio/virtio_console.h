@@ -14,7 +14,8 @@ struct virtio_console {
     uint16_t cols, rows;
     bool out_waits;      /* a chain is partly written: */
     uint64_t out_done;   /* bytes of it that are out */
-    struct virtq_chain chain; /* scratch */
+    struct virtq_chain chain;    /* the one that goes out */
+    struct virtq_chain rx_chain; /* scratch */
 };
 
 /* chr may be NULL. Takes the next free PCI slot. */

@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_blk.c - requests, the worker, completions.     [virtio 1.2 5.2]
+ *
+ * A request is popped and checked under the device lock, served by the worker
+ * without it, and pushed under it again. The worker touches nothing but the
+ * request, the image, and guest RAM through the chain's pointers. `lock`
+ * guards the two lists. A reset drops what is queued and waits for the one
+ * request that the worker has, so that no buffer is written afterwards.
+ */
+#include "dev/virtio/virtio_blk.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define F_SEG_MAX      BIT64(2)
+#define F_RO           BIT64(5)
+#define F_BLK_SIZE     BIT64(6)
+#define F_FLUSH        BIT64(9)
+#define F_MQ           BIT64(12)
+#define F_DISCARD      BIT64(13)
+#define F_WRITE_ZEROES BIT64(14)
+
+enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11,
+       T_WRITE_ZEROES = 13 };
+enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2 };
+
+#define QUEUE_SIZE  128
+#define SEG_MAX     (QUEUE_SIZE - 2)
+#define POOL        64 /* requests in flight; the rest waits in the rings */
+#define ZERO_MAX    (16u << 11) /* sectors a request: 16 MiB */
+#define ZERO_UNMAP  1u
+
+struct blk_header {
+    uint32_t type, reserved;
+    uint64_t sector;
+};
+
+struct blk_range {
+    uint64_t sector;
+    uint32_t sectors, flags;
+};
+
+struct blk_config {
+    uint64_t capacity;
+    uint32_t size_max, seg_max;
+    uint16_t cylinders;
+    uint8_t heads, sectors;
+    uint32_t blk_size;
+    uint8_t physical_exp, alignment;
+    uint16_t min_io;
+    uint32_t opt_io;
+    uint8_t writeback, unused0;
+    uint16_t num_queues;
+    uint32_t max_discard_sectors, max_discard_seg, discard_alignment;
+    uint32_t max_zeroes_sectors, max_zeroes_seg;
+    uint8_t zeroes_may_unmap, unused1[3];
+};
+
+static_assert(sizeof(struct blk_header) == 16, "virtio_blk_req");
+static_assert(sizeof(struct blk_range) == 16, "discard segment");
+static_assert(sizeof(struct blk_config) == 64, "virtio_blk_config");
+static_assert(offsetof(struct blk_config, num_queues) == 34, "config");
+static_assert(offsetof(struct blk_config, zeroes_may_unmap) == 56, "config");
+
+struct virtio_blk_req {
+    struct virtio_blk_req *next;
+    unsigned queue;
+    struct blk_header head;
+    bool flush;      /* after the write: the driver knows no FLUSH */
+    uint8_t status;
+    uint32_t written; /* bytes in in-buffers, less the status */
+    uint64_t len;     /* of the data */
+    struct blk_range range;
+    unsigned iov_n;
+    struct iovec iov[VIRTQ_IOV_MAX]; /* the data alone */
+    struct virtq_chain chain;
+};
+
+static struct virtio_blk *blk_of(struct virtio *v)
+{
+    return container_of(v, struct virtio_blk, v);
+}
+
+static struct virtio_blk_req *req_alloc(struct virtio_blk *b)
+{
+    struct virtio_blk_req *r = b->free;
+
+    if (r)
+        b->free = r->next;
+    return r;
+}
+
+static void req_free(struct virtio_blk *b, struct virtio_blk_req *r)
+{
+    r->next = b->free;
+    b->free = r;
+}
+
+/* The bytes [off, off + len) of n vectors. */
+static unsigned iov_slice(struct iovec *to, const struct iovec *from,
+                          unsigned n, uint64_t off, uint64_t len)
+{
+    unsigned k = 0;
+
+    for (unsigned i = 0; i < n && len; i++) {
+        uint64_t have = from[i].iov_len;
+
+        if (off >= have) {
+            off -= have;
+            continue;
+        }
+        have = MIN(have - off, len);
+        to[k++] = (struct iovec){(char *)from[i].iov_base + off, have};
+        len -= have;
+        off = 0;
+    }
+    return k;
+}
+
+static bool sectors_valid(const struct virtio_blk *b, uint64_t sector,
+                          uint64_t len)
+{
+    uint64_t total = b->disk->size / DISK_SECTOR;
+
+    return len % DISK_SECTOR == 0 && sector <= total &&
+           len / DISK_SECTOR <= total - sector;
+}
+
+/* DISCARD and WRITE_ZEROES carry one range here (max_*_seg is 1). */
+static uint8_t range_prepare(struct virtio_blk *b, struct virtio_blk_req *r)
+{
+    uint32_t allowed = r->head.type == T_WRITE_ZEROES ? ZERO_UNMAP : 0;
+
+    if (b->disk->read_only ||
+        r->chain.out_len != sizeof(r->head) + sizeof(r->range))
+        return S_IOERR;
+    virtq_buf_read(&r->chain, sizeof(r->head), &r->range, sizeof(r->range));
+    if (r->range.flags & ~allowed)
+        return S_UNSUPP;
+    if (r->range.sectors > ZERO_MAX ||
+        !sectors_valid(b, r->range.sector,
+                       (uint64_t)r->range.sectors * DISK_SECTOR))
+        return S_IOERR;
+    return S_OK;
+}
+
+/* Everything that can be checked beforehand; S_OK: the worker may go. */
+static uint8_t req_prepare(struct virtio_blk *b, struct virtio_blk_req *r)
+{
+    struct virtq_chain *c = &r->chain;
+    uint64_t in = c->in_len - 1;
+
+    virtq_buf_read(c, 0, &r->head, sizeof(r->head));
+    r->iov_n = 0;
+    r->len = r->written = 0;
+    r->flush = !(b->v.agreed & F_FLUSH);
+    switch (r->head.type) {
+    case T_IN:
+        if (!sectors_valid(b, r->head.sector, in))
+            return S_IOERR;
+        r->len = in;
+        r->iov_n = iov_slice(r->iov, c->iov + c->out_n, c->in_n, 0, in);
+        return S_OK;
+    case T_OUT:
+        r->len = c->out_len - sizeof(r->head);
+        if (b->disk->read_only ||
+            !sectors_valid(b, r->head.sector, r->len))
+            return S_IOERR;
+        r->iov_n =
+            iov_slice(r->iov, c->iov, c->out_n, sizeof(r->head), r->len);
+        return S_OK;
+    case T_FLUSH:
+    case T_GET_ID:
+        return S_OK;
+    case T_DISCARD:
+    case T_WRITE_ZEROES:
+        return range_prepare(b, r);
+    default:
+        return S_UNSUPP;
+    }
+}
+
+/* Worker: the host's answer becomes the guest's status. */
+static void req_serve(struct virtio_blk *b, struct virtio_blk_req *r)
+{
+    uint64_t off = r->head.sector * DISK_SECTOR;
+    uint64_t at = r->range.sector * DISK_SECTOR;
+    uint64_t len = (uint64_t)r->range.sectors * DISK_SECTOR;
+    int e = 0;
+
+    switch (r->head.type) {
+    case T_IN:
+        e = disk_read(b->disk, r->iov, r->iov_n, off);
+        if (!e)
+            r->written = (uint32_t)r->len;
+        break;
+    case T_OUT:
+        e = disk_write(b->disk, r->iov, r->iov_n, off);
+        if (!e && r->flush)
+            e = disk_flush(b->disk);
+        break;
+    case T_FLUSH:
+        e = disk_flush(b->disk);
+        break;
+    case T_DISCARD:
+        e = disk_discard(b->disk, at, len);
+        break;
+    case T_WRITE_ZEROES:
+        e = disk_zero(b->disk, at, len, r->range.flags & ZERO_UNMAP);
+        if (!e && r->flush)
+            e = disk_flush(b->disk);
+        break;
+    }
+    r->status = e ? S_IOERR : S_OK;
+    if (e)
+        log_debug("disk %s: %s", b->disk->path, strerror(-e));
+}
+
+static void *blk_worker(void *arg)
+{
+    struct virtio_blk *b = arg;
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&b->lock);
+    for (;;) {
+        struct virtio_blk_req *r;
+
+        while (!b->todo && !b->stop)
+            pthread_cond_wait(&b->work, &b->lock);
+        r = b->todo;
+        if (!r)
+            break; /* stopping, and all is done */
+        b->todo = r->next;
+        if (!b->todo)
+            b->todo_end = &b->todo;
+        b->busy = true;
+        pthread_mutex_unlock(&b->lock);
+        req_serve(b, r);
+        pthread_mutex_lock(&b->lock);
+        b->busy = false;
+        r->next = NULL;
+        *b->done_end = r;
+        b->done_end = &r->next;
+        pthread_cond_broadcast(&b->idle);
+        if (write(b->done_fd.fd, &one, sizeof(one)) < 0)
+            continue; /* full: it is readable anyway */
+    }
+    pthread_mutex_unlock(&b->lock);
+    return NULL;
+}
+
+static void req_submit(struct virtio_blk *b, struct virtio_blk_req *r)
+{
+    r->next = NULL;
+    pthread_mutex_lock(&b->lock);
+    *b->todo_end = r;
+    b->todo_end = &r->next;
+    pthread_cond_signal(&b->work);
+    pthread_mutex_unlock(&b->lock);
+}
+
+/* Status into the last in-byte, chain into the used ring. */
+static void req_complete(struct virtio_blk *b, struct virtio_blk_req *r)
+{
+    struct virtq *q = &b->v.q[r->queue];
+
+    if (r->written)
+        virtq_buf_written(q, &r->chain, r->written);
+    if (r->head.type == T_GET_ID && r->status == S_OK) {
+        char id[VIRTIO_BLK_SERIAL] = {0};
+
+        memcpy(id, b->serial, strnlen(b->serial, sizeof(id)));
+        r->written = (uint32_t)virtq_buf_write(
+            q, &r->chain, 0, id, MIN(sizeof(id), r->chain.in_len - 1));
+    }
+    virtq_buf_write(q, &r->chain, r->chain.in_len - 1, &r->status, 1);
+    virtq_push(q, r->chain.head, r->written + 1);
+}
+
+/* Takes one chain off queue n; false: nothing more for now. */
+static bool queue_take(struct virtio_blk *b, unsigned n)
+{
+    struct virtio_blk_req *r = req_alloc(b);
+    int got;
+
+    if (!r)
+        return false; /* completions will look again */
+    got = virtq_pop(&b->v.q[n], &r->chain);
+    if (got == 1 &&
+        (r->chain.out_len < sizeof(r->head) || !r->chain.in_len)) {
+        b->v.q[n].broken = true; /* no place for a header or a status */
+        got = -EINVAL;
+    }
+    if (got < 0)
+        virtio_broken(&b->v, "bad request");
+    if (got <= 0) {
+        req_free(b, r);
+        return got == 0 && virtq_want_kicks(&b->v.q[n], true);
+    }
+    r->queue = n;
+    r->status = req_prepare(b, r);
+    if (r->status == S_OK && r->head.type != T_GET_ID) {
+        req_submit(b, r);
+        return true;
+    }
+    req_complete(b, r);
+    req_free(b, r);
+    return true;
+}
+
+static void blk_notify(struct virtio *v, unsigned q)
+{
+    struct virtio_blk *b = blk_of(v);
+
+    /* A ring's worth at most: a vCPU may be filling it. */
+    for (unsigned budget = 2 * VIRTQ_SIZE_MAX; budget; budget--)
+        if (!queue_take(b, q))
+            break;
+    virtio_signal(v, q);
+}
+
+static struct virtio_blk_req *done_take(struct virtio_blk *b)
+{
+    struct virtio_blk_req *list;
+
+    pthread_mutex_lock(&b->lock);
+    list = b->done;
+    b->done = NULL;
+    b->done_end = &b->done;
+    pthread_mutex_unlock(&b->lock);
+    return list;
+}
+
+static void blk_complete(struct virtio_blk *b)
+{
+    struct virtio_blk_req *r = done_take(b);
+    uint32_t queues = 0;
+
+    while (r) {
+        struct virtio_blk_req *next = r->next;
+
+        req_complete(b, r);
+        queues |= BIT(r->queue);
+        req_free(b, r);
+        r = next;
+    }
+    for (unsigned i = 0; i < b->v.queues; i++)
+        if (queues & BIT(i))
+            virtio_signal(&b->v, i);
+}
+
+static void blk_done(struct loop_fd *lf, uint32_t events)
+{
+    struct virtio_blk *b = container_of(lf, struct virtio_blk, done_fd);
+    uint64_t n;
+
+    (void)events;
+    if (read(lf->fd, &n, sizeof(n)) < 0)
+        return;
+    blk_complete(b);
+    /* Requests may have waited for a place in the pool. */
+    for (unsigned i = 0; i < b->v.queues && virtio_running(&b->v); i++)
+        if (virtq_waiting(&b->v.q[i]))
+            blk_notify(&b->v, i);
+}
+
+/* Waits until the worker holds nothing; with `drop`, forgets the queue. */
+static void blk_quiesce(struct virtio_blk *b, bool drop)
+{
+    struct virtio_blk_req *r = NULL;
+
+    pthread_mutex_lock(&b->lock);
+    if (drop) {
+        r = b->todo;
+        b->todo = NULL;
+        b->todo_end = &b->todo;
+    }
+    while (b->busy || b->todo)
+        pthread_cond_wait(&b->idle, &b->lock);
+    pthread_mutex_unlock(&b->lock);
+    while (r) {
+        struct virtio_blk_req *next = r->next;
+
+        req_free(b, r);
+        r = next;
+    }
+}
+
+static void blk_stop(struct virtio *v)
+{
+    struct virtio_blk *b = blk_of(v);
+    struct virtio_blk_req *r;
+
+    blk_quiesce(b, true);
+    r = done_take(b);
+    while (r) {
+        struct virtio_blk_req *next = r->next;
+
+        req_free(b, r);
+        r = next;
+    }
+}
+
+static void blk_driver_ok(struct virtio *v)
+{
+    for (unsigned i = 0; i < v->queues; i++)
+        blk_notify(v, i);
+}
+
+static void blk_config_read(struct virtio *v, unsigned off, void *buf,
+                            unsigned len)
+{
+    struct virtio_blk *b = blk_of(v);
+    struct blk_config cfg = {
+        .capacity = b->disk->size / DISK_SECTOR,
+        .seg_max = SEG_MAX,
+        .blk_size = DISK_SECTOR,
+        .writeback = 1,
+        .num_queues = (uint16_t)v->queues,
+        .max_discard_sectors = ZERO_MAX,
+        .max_discard_seg = 1,
+        .discard_alignment = 1,
+        .max_zeroes_sectors = ZERO_MAX,
+        .max_zeroes_seg = 1,
+        .zeroes_may_unmap = 1,
+    };
+
+    memcpy(buf, (const uint8_t *)&cfg + off, len);
+}
+
+static const struct virtio_class blk_class = {
+    .id = VIRTIO_ID_BLOCK,
+    .class_code = 0x010000,
+    .config_len = 60,
+    .notify = blk_notify,
+    .config_read = blk_config_read,
+    .driver_ok = blk_driver_ok,
+    .reset = blk_stop,
+};
+
+static struct virtio_blk *blk_dev(struct device *d)
+{
+    return container_of(d, struct virtio_blk, v.pci.dev);
+}
+
+static void virtio_blk_reset(struct device *d)
+{
+    virtio_reset(&blk_dev(d)->v);
+}
+
+static void virtio_blk_save(struct device *d, struct state_writer *w)
+{
+    struct virtio_blk *b = blk_dev(d);
+
+    /* Nothing is in flight in a state file. */
+    blk_quiesce(b, false);
+    blk_complete(b);
+    state_begin(w, d->ops->name, d->instance, 1);
+    virtio_save(&b->v, w);
+    state_put(w, "sectors", b->disk->size / DISK_SECTOR);
+    state_end(w);
+}
+
+static int virtio_blk_load(struct device *d, struct state_reader *r,
+                           struct error *err)
+{
+    struct virtio_blk *b = blk_dev(d);
+    uint64_t sectors;
+
+    blk_stop(&b->v);
+    state_open(r, d->ops->name, d->instance, 1);
+    sectors = state_get(r, "sectors");
+    if (virtio_load(&b->v, r, err))
+        return -err->code;
+    if (sectors != b->disk->size / DISK_SECTOR)
+        return error_set(err, EINVAL, "disk %s: has another size than the "
+                         "one that was saved", b->disk->path);
+    if (virtio_running(&b->v))
+        blk_driver_ok(&b->v);
+    return 0;
+}
+
+static void virtio_blk_fini(struct device *d)
+{
+    struct virtio_blk *b = blk_dev(d);
+
+    pci_remove(&b->v.pci);
+    if (b->worker_on) {
+        pthread_mutex_lock(&b->lock);
+        b->stop = true; /* what is queued is still written */
+        pthread_cond_signal(&b->work);
+        pthread_mutex_unlock(&b->lock);
+        pthread_join(b->worker, NULL);
+        b->worker_on = false;
+    }
+    if (b->done_fd.fd >= 0) {
+        loop_remove(b->v.loop, &b->done_fd);
+        close(b->done_fd.fd);
+        b->done_fd.fd = -1;
+    }
+    free(b->pool);
+    b->pool = b->free = NULL;
+    pthread_mutex_destroy(&b->lock);
+    pthread_cond_destroy(&b->work);
+    pthread_cond_destroy(&b->idle);
+}
+
+static const struct device_ops virtio_blk_ops = {
+    "virtio-blk",    virtio_blk_reset, virtio_blk_save,
+    virtio_blk_load, virtio_blk_fini,
+};
+
+/* The worker takes no signals: they are for the threads that expect them. */
+static int worker_start(struct virtio_blk *b, struct error *err)
+{
+    sigset_t all, old;
+    int e;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    e = pthread_create(&b->worker, NULL, blk_worker, b);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (e)
+        return error_set(err, e, "disk thread: %s", strerror(e));
+    b->worker_on = true;
+    return 0;
+}
+
+static int blk_start(struct virtio_blk *b, struct pci_host *host,
+                     struct error *err)
+{
+    b->pool = calloc(POOL, sizeof(*b->pool));
+    if (!b->pool)
+        return error_set(err, ENOMEM, "out of memory");
+    b->pool_len = POOL;
+    for (unsigned i = 0; i < POOL; i++)
+        req_free(b, &b->pool[i]);
+    b->done_fd.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (b->done_fd.fd < 0)
+        return error_set(err, errno, "eventfd: %s", strerror(errno));
+    if (loop_add(b->v.loop, &b->done_fd, EPOLLIN, err) ||
+        pci_add(host, &b->v.pci, err) || worker_start(b, err))
+        return -err->code;
+    return 0;
+}
+
+int virtio_blk_init(struct virtio_blk *b, unsigned instance,
+                    struct pci_host *host, struct loop *loop,
+                    struct disk *disk, const char *serial, unsigned queues,
+                    struct error *err)
+{
+    uint64_t features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH;
+
+    features |= disk->read_only ? F_RO : F_DISCARD | F_WRITE_ZEROES;
+    if (queues > 1)
+        features |= F_MQ;
+    memset(b, 0, sizeof(*b));
+    virtio_init(&b->v, &blk_class, &virtio_blk_ops, instance, host, features,
+                queues, QUEUE_SIZE);
+    b->v.loop = loop;
+    b->disk = disk;
+    strncpy(b->serial, serial ? serial : "", VIRTIO_BLK_SERIAL);
+    b->done_fd = (struct loop_fd){-1, blk_done};
+    b->todo_end = &b->todo;
+    b->done_end = &b->done;
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->work, NULL);
+    pthread_cond_init(&b->idle, NULL);
+    if (!blk_start(b, host, err))
+        return 0;
+    virtio_blk_fini(&b->v.pci.dev);
+    return -err->code;
+}
