@@ -27,3 +27,10 @@ bool reissue_owns(const struct zinsn *z);
  * carried; the caller makes it #UD.
  */
 int reissue_bind(struct reissue *r, struct insn *in, const struct zinsn *z);
+
+/*
+ * Full: at a safe point, drop all decoded code, then reissue_reset(). There
+ * is room for any number of blocks' stubs when it first says so.
+ */
+bool reissue_full(const struct reissue *r);
+void reissue_reset(struct reissue *r);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "x86/reissue.h"
 
 static size_t block_bytes(unsigned count)
 {
@@ -21,7 +22,8 @@ static struct block *arena_block(struct vcpu *cpu)
 {
     struct interp *ip = interp_of(cpu);
 
-    if (ip->used + block_bytes(BLOCK_INSNS_MAX) > ARENA_BYTES)
+    if (ip->used + block_bytes(BLOCK_INSNS_MAX) > ARENA_BYTES ||
+        reissue_full(ip->decoder.reissue))
         block_forget_all(cpu);
     return (struct block *)(ip->arena + ip->used);
 }
@@ -154,4 +156,6 @@ void block_forget_all(struct vcpu *cpu)
     for (unsigned i = 0; i < BLOCK_CACHE; i++)
         ip->cache[i] = &ip->none;
     ip->used = 0;
+    if (reissue_full(ip->decoder.reissue))
+        reissue_reset(ip->decoder.reissue);
 }
