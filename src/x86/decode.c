@@ -190,6 +190,9 @@ static enum opnd put_register(struct insn *in, const ZydisDecodedOperand *op)
     default:
         break;
     }
+    /* SHLD r/m, r, cl: the count is implied, the slot is r's */
+    if (in->reg_width && op->encoding == ZYDIS_OPERAND_ENCODING_NONE)
+        return OPND_REG;
     in->reg = r.number;
     in->reg_width = r.width;
     in->reg_class = r.class & 0xf;
