@@ -12,9 +12,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -37,6 +37,8 @@ enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2 };
 #define POOL        64 /* requests in flight; the rest waits in the rings */
 #define ZERO_MAX    (16u << 11) /* sectors a request: 16 MiB */
 #define ZERO_UNMAP  1u
+/* A chain may name the same RAM many times: a reset has to wait for it. */
+#define DATA_MAX    (64 * MiB)
 
 struct blk_header {
     uint32_t type, reserved;
@@ -130,7 +132,7 @@ static bool sectors_valid(const struct virtio_blk *b, uint64_t sector,
 {
     uint64_t total = b->disk->size / DISK_SECTOR;
 
-    return len % DISK_SECTOR == 0 && sector <= total &&
+    return len <= DATA_MAX && len % DISK_SECTOR == 0 && sector <= total &&
            len / DISK_SECTOR <= total - sector;
 }
 
