@@ -22,7 +22,7 @@ static struct block *arena_block(struct vcpu *cpu)
 {
     struct interp *ip = interp_of(cpu);
 
-    if (ip->used + block_bytes(BLOCK_INSNS_MAX) > ARENA_BYTES ||
+    if (ip->used + 2 * block_bytes(BLOCK_INSNS_MAX) > ARENA_BYTES ||
         reissue_full(ip->decoder.reissue))
         block_forget_all(cpu);
     return (struct block *)(ip->arena + ip->used);
@@ -73,6 +73,9 @@ static unsigned decode_run(struct vcpu *cpu, struct block *b,
     return at - off;
 }
 
+static struct block *block_build_crossing(struct vcpu *cpu,
+                                          const uint8_t *host, gpa_t gpa);
+
 static struct block *block_build(struct vcpu *cpu, const uint8_t *host,
                                  gpa_t gpa)
 {
@@ -85,8 +88,10 @@ static struct block *block_build(struct vcpu *cpu, const uint8_t *host,
     cp = mmu_watch_code(cpu, gpa & ~PAGE_OFFSET, off, 1);
     len = decode_run(cpu, b, host, off);
     if (!len)
-        return NULL;
+        return block_build_crossing(cpu, host, gpa);
     b->host = host;
+    b->host2 = NULL;
+    b->real = NULL;
     b->width = cpu->code_width;
     b->off = (uint16_t)off;
     b->page_next = NULL;
@@ -98,6 +103,53 @@ static struct block *block_build(struct vcpu *cpu, const uint8_t *host,
     b->page_next = cp->blocks;
     cp->blocks = b;
     ip->cache[block_hash(host)] = b;
+    return b;
+}
+
+/*
+ * The block for an instruction that crosses into the next page, or NULL with
+ * a fault. Only for RAM: what is not RAM is decoded each time (&none).
+ */
+static struct block *block_build_crossing(struct vcpu *cpu,
+                                          const uint8_t *host, gpa_t gpa)
+{
+    struct interp *ip = interp_of(cpu);
+    gva_t next = (code_linear(cpu) & ~PAGE_OFFSET) + PAGE_SIZE;
+    struct block *b = arena_block(cpu), *stand_in;
+    struct code_page *cp1, *cp2;
+    const uint8_t *host2;
+    gpa_t gpa2;
+
+    if (cpu->code_width != 8 || mmu_fetch(cpu, next, &host2, &gpa2))
+        return &ip->none; /* interp_fetch() raises what there is to raise */
+    cp1 = mmu_watch_code(cpu, gpa & ~PAGE_OFFSET, gpa & PAGE_OFFSET,
+                         (unsigned)(PAGE_SIZE - (gpa & PAGE_OFFSET)));
+    cp2 = mmu_watch_code(cpu, gpa2, 0, 15);
+    if (!cp1 || !cp2 || interp_fetch(cpu, &b->insn[1]))
+        return &ip->none;
+    memset(&b->insn[0], 0, sizeof(b->insn[0]));
+    b->insn[0].exec = exec_guard;
+    b->insn[0].imm = (uintptr_t)host2;
+    b->insn[1].exec = exec_generic;
+    b->insn[1].place = 1;
+    fast_bind(&b->insn[1], cpu->code_width);
+    sentinel(&b->insn[2], &b->insn[1]);
+    b->host = host;
+    b->host2 = host2;
+    b->real = NULL;
+    b->width = cpu->code_width;
+    b->count = 2;
+    b->off = (uint16_t)(gpa & PAGE_OFFSET);
+    b->page_next = cp1->blocks;
+    cp1->blocks = b;
+    ip->cache[block_hash(host)] = b;
+    ip->used += block_bytes(2);
+
+    stand_in = (struct block *)(ip->arena + ip->used);
+    *stand_in = (struct block){.real = b, .page_next = cp2->blocks};
+    cp2->blocks = stand_in;
+    ip->used += block_bytes(0);
+    cpu->counters[CTR_BLOCK_BUILT]++;
     return b;
 }
 
@@ -129,22 +181,24 @@ struct block *block_lookup(struct vcpu *cpu)
         interp_of(cpu)->cache[block_hash(host)] = b;
     else
         b = block_build(cpu, host, gpa);
-    if (!b)
-        b = &interp_of(cpu)->none;
     return b;
+}
+
+static void block_unlink(struct interp *ip, struct block *b)
+{
+    struct block **slot = &ip->cache[block_hash(b->host)];
+
+    if (*slot == b)
+        *slot = &ip->none;
+    b->host = NULL; /* still in a list, perhaps: never found again */
 }
 
 void block_forget_page(struct vcpu *cpu, struct code_page *cp)
 {
     struct interp *ip = interp_of(cpu);
 
-    for (struct block *b = cp->blocks; b; b = b->page_next) {
-        struct block **slot = &ip->cache[block_hash(b->host)];
-
-        if (*slot == b)
-            *slot = &ip->none;
-        b->host = NULL;
-    }
+    for (struct block *b = cp->blocks; b; b = b->page_next)
+        block_unlink(ip, b->real ? b->real : b);
     cp->blocks = NULL;
 }
 

@@ -54,3 +54,18 @@ const struct insn *exec_sentinel(struct vcpu *cpu, const struct insn *in)
     cpu->insns += in->place;
     return exec_dispatch(cpu);
 }
+
+const struct insn *exec_guard(struct vcpu *cpu, const struct insn *in)
+{
+    const struct tlb_entry *e;
+    gva_t lin;
+
+    cpu->rip = insn_rip(cpu, in + 1); /* linked branches leave it stale */
+    lin = (code_linear(cpu) & ~PAGE_OFFSET) + PAGE_SIZE;
+    e = tlb_slot(cpu, lin);
+    if (likely(e->tag_x == tlb_want(cpu, lin, 1) &&
+               lin + e->addend == in->imm))
+        NEXT(cpu, in);
+    /* not known to be mapped, or something else: from scratch */
+    return leave(cpu, in, LEAVE_SINGLE);
+}

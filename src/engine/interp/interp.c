@@ -160,11 +160,7 @@ static bool breakpoint_here(struct vcpu *cpu)
     return true;
 }
 
-/*
- * Fetches and decodes the instruction at RIP, which may reach into the next
- * page. Nonzero: STEP_FAULT.
- */
-static int fetch_single(struct vcpu *cpu, struct insn *in)
+int interp_fetch(struct vcpu *cpu, struct insn *in)
 {
     struct interp *ip = interp_of(cpu);
     gva_t lin = code_linear(cpu);
@@ -203,7 +199,7 @@ static int step_one(struct vcpu *cpu)
     cpu->counters[CTR_STEP]++;
     if ((cpu->dr7 & 0xff) && !shadow && breakpoint_here(cpu))
         return event_exception(cpu);
-    if (fetch_single(cpu, in))
+    if (interp_fetch(cpu, in))
         return event_exception(cpu);
     cpu->shadow = false;
     cpu->rip = insn_rip(cpu, in);
@@ -294,6 +290,8 @@ static int run_blocks(struct vcpu *cpu)
         return RUN_ON;
     case LEAVE_STOP:
         return ENGINE_SHUTDOWN;
+    case LEAVE_SINGLE:
+        return step_one(cpu);
     default:
         return RUN_ON;
     }

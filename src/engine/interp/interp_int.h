@@ -20,11 +20,16 @@
 /*
  * A run of instructions on one page, entered at the top only; it may be left
  * in the middle by a taken branch. Position-independent: the same block
- * serves every linear address that maps the page. An instruction that
- * reaches into the next page is a block of its own, never cached.
+ * serves every linear address that maps the page.
+ *
+ * An instruction that reaches into the next page is a block of its own, with
+ * a guard before it that checks at each run that the next page is still the
+ * one it was decoded from (host2). That page's list has a stand-in for it.
  */
 struct block {
     const uint8_t *host;     /* of the first byte; NULL: none */
+    const uint8_t *host2;    /* start of the second page, or NULL */
+    struct block *real;      /* in a stand-in: the block; else NULL */
     uint8_t width;           /* code_width it was decoded for */
     uint8_t count;
     uint16_t off;            /* of the first byte, in its page */
@@ -38,6 +43,7 @@ enum leave {
     LEAVE_FAULT, /* deliver cpu->exc; cpu->rip is the instruction's */
     LEAVE_HALT,
     LEAVE_STOP,
+    LEAVE_SINGLE, /* run the instruction at cpu->rip from a fresh decode */
 };
 
 struct interp {
@@ -92,6 +98,12 @@ static inline struct block *block_cached(const struct vcpu *cpu)
     return b;
 }
 
+/*
+ * interp.c: fetches and decodes the instruction at RIP, which may reach into
+ * the next page. Nonzero: STEP_FAULT.
+ */
+int interp_fetch(struct vcpu *cpu, struct insn *in);
+
 /* block.c: builds what block_cached() did not find. NULL: STEP_FAULT. */
 struct block *block_lookup(struct vcpu *cpu);
 void block_forget_page(struct vcpu *cpu, struct code_page *cp);
@@ -101,6 +113,7 @@ void block_forget_all(struct vcpu *cpu);
 /* exec.c: the handlers that are not a fast path. */
 exec_fn exec_generic;  /* calls in->sem */
 exec_fn exec_sentinel; /* behind the last instruction of a block */
+exec_fn exec_guard;    /* before one that crosses a page; imm: host2 */
 
 /* Leaves the block: cpu->rip is set, go on there. */
 static inline const struct insn *exec_dispatch(struct vcpu *cpu)
