@@ -547,8 +547,15 @@ static void leaf_4(const struct vcpu *cpu, uint32_t sub, struct cpuid_regs *r)
 
 static void leaf_7(const struct vcpu *cpu, uint32_t sub, struct cpuid_regs *r)
 {
+    /*
+     * BHI_CTRL: to Linux BHI_NO is not enough since 6.9, and the software
+     * sequence on each system call would cost us dearly.
+     */
+    if (sub == 2 && cpu_has(cpu, F_SPEC_CTRL))
+        r->edx = BIT(4);
     if (sub != 0)
         return;
+    r->eax = 2; /* last sub-leaf */
     features_show(cpu, 7, r);
     /* FDP only on exceptions; FPU CS and DS are gone */
     r->ebx |= BIT(13);

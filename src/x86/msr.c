@@ -60,7 +60,7 @@ struct msr_entry {
 static const struct msr_entry msr_table[] = {
     {0x17, MSR_CONST, F_FPU, 0, 0},                 /* PLATFORM_ID */
     {0x34, MSR_CONST, F_FPU, 0, 0},                 /* SMI_COUNT */
-    {0x48, MSR_STORE, F_SPEC_CTRL, FIELD(msr.spec_ctrl), 0x7},
+    {0x48, MSR_STORE, F_SPEC_CTRL, FIELD(msr.spec_ctrl), 0x407},
     {0x8b, MSR_STORE, F_FPU, FIELD(msr.ucode_rev), ~0ull},
     {0xce, MSR_CONST, F_FPU, 0, 0},                 /* PLATFORM_INFO */
     {0xfe, MSR_CONST, F_MTRR, 0, 0x500 | MTRR_COUNT}, /* WC, fixed */
