@@ -24,6 +24,10 @@ enum { D_VRT = 0x80 };
 /* The oscillator runs, 1024 Hz: what firmware leaves behind. */
 #define REG_A_DEFAULT 0x26
 
+/* Sums of both and the clock stay far from overflow. */
+#define EPOCH_MAX  (INT64_MAX / 4) /* 2043 */
+#define OFFSET_MAX (INT64_MAX / 2)
+
 /* UIP rises that long before the update [data sheet, t_BUC]. */
 #define UIP_NS 244000ll
 
@@ -104,7 +108,7 @@ static void rtc_take(struct mc146818 *c)
         __builtin_sub_overflow(ns, c->epoch + (int64_t)clock_now(c->clock),
                                &ns))
         return;
-    c->offset = MAX(MIN(ns, INT64_MAX / 4), -(INT64_MAX / 4));
+    c->offset = MAX(MIN(ns, OFFSET_MAX), -OFFSET_MAX);
     c->update_seen = rtc_seconds(c);
 }
 
@@ -318,7 +322,6 @@ static int mc146818_load(struct device *d, struct state_reader *r,
                          struct error *err)
 {
     struct mc146818 *c = rtc_of(d);
-    int64_t limit = INT64_MAX / 4;
 
     state_open(r, d->ops->name, d->instance, 1);
     c->index = (uint8_t)state_get_max(r, "index", MC146818_LEN - 1);
@@ -328,8 +331,8 @@ static int mc146818_load(struct device *d, struct state_reader *r,
     c->update_seen = (int64_t)state_get(r, "update_seen");
     if (state_result(r, err))
         return -err->code;
-    c->epoch = MAX(MIN(c->epoch, limit), -limit);
-    c->offset = MAX(MIN(c->offset, limit), -limit);
+    c->epoch = MAX(MIN(c->epoch, EPOCH_MAX), -EPOCH_MAX);
+    c->offset = MAX(MIN(c->offset, OFFSET_MAX), -OFFSET_MAX);
     timer_cancel(&c->periodic);
     rtc_arm(c);
     rtc_update_irq(c);
@@ -359,7 +362,7 @@ int mc146818_init(struct mc146818 *c, struct guest_mem *mem,
         .regs = {"mc146818", 0x70, 2, &mc146818_io, c},
         .irq = irq,
         .clock = loop->clock,
-        .epoch = epoch_ns,
+        .epoch = MAX(MIN(epoch_ns, EPOCH_MAX), -EPOCH_MAX),
     };
     timer_init(&c->periodic, loop, periodic_fired);
     timer_init(&c->second, loop, second_fired);

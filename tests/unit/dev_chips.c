@@ -236,12 +236,17 @@ static void rtc_tells_and_takes_the_time(void)
     CHECK_EQ(rtc(&b, 9), 0x24);
     CHECK_EQ(rtc(&b, 0x32), 0x20);
     rtc_put(&b, 11, 0x86); /* SET, binary, 24 h */
-    CHECK_EQ(rtc(&b, 2), 34);
+    rtc_put(&b, 0, 1);
+    rtc_put(&b, 2, 34);
     rtc_put(&b, 4, 23);
+    rtc_put(&b, 0x32, 20);
     rtc_put(&b, 7, 31);
     rtc_put(&b, 8, 12);
     rtc_put(&b, 9, 99);
-    rtc_put(&b, 11, 4); /* binary, 12 h */
+    rtc_put(&b, 11, 6);
+    CHECK_EQ(rtc(&b, 4), 23);
+    CHECK_EQ(rtc(&b, 6), 5); /* a Thursday: computed */
+    rtc_put(&b, 11, 4); /* 12 h */
     CHECK_EQ(rtc(&b, 4), 0x80 | 11);
     CHECK_EQ(rtc(&b, 9), 99);
     reload(&b, &c.dev);

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * io_console.c - claims about the terminal: a child process runs a console
+ * whose device echoes in capitals; we are the user.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "io/console.h"
+
+#include "test.h"
+
+static struct console con;
+static struct loop loop;
+static unsigned dead;
+
+static size_t echo_room(void *ctx)
+{
+    (void)ctx;
+    return 16;
+}
+
+static void echo(void *ctx, const uint8_t *buf, size_t len)
+{
+    (void)ctx;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = (uint8_t)toupper(buf[i]);
+
+        chardev_write(&con.serial, &c, 1);
+        if (c == '!')
+            loop_stop(&loop);
+    }
+}
+
+static const struct chardev_client client = {.can_receive = echo_room,
+                                             .receive = echo};
+
+static void on_quit(void *ctx)
+{
+    (void)ctx;
+    loop_stop(&loop);
+}
+
+static void on_closed(void *ctx, int err)
+{
+    (void)ctx;
+    dead = (unsigned)err;
+    loop_stop(&loop);
+}
+
+static const struct console_events events = {on_quit, on_closed};
+
+/* The child: never returns. 0: stopped by '!' or quit; 3: stdout closed. */
+static void child(int in, int out, bool crash)
+{
+    struct clock clock;
+    struct error err;
+
+    dup2(in, 0);
+    dup2(out, 1);
+    for (int fd = 3; fd < 32; fd++)
+        close(fd);
+    clock_start(&clock, 0);
+    if (loop_init(&loop, &clock, &err) ||
+        console_init(&con, &loop, &events, NULL, &err))
+        _exit(9);
+    console_guard_signals();
+    chardev_attach(&con.serial, &client, NULL);
+    chardev_can_accept(&con.serial);
+    if (crash)
+        raise(SIGTERM);
+    loop_run(&loop);
+    console_fini(&con);
+    loop_fini(&loop);
+    _exit(dead ? 3 : 0);
+}
+
+static size_t read_all(int fd, char *buf, size_t room)
+{
+    size_t n = 0;
+    ssize_t r;
+
+    while (n < room - 1 && (r = read(fd, buf + n, room - 1 - n)) > 0)
+        n += (size_t)r;
+    buf[n] = 0;
+    return n;
+}
+
+static void pipes_carry_input_and_output(void)
+{
+    int in[2], out[2], status;
+    char buf[64];
+    pid_t pid;
+
+    CHECK(!pipe(in) && !pipe(out));
+    pid = fork();
+    if (!pid)
+        child(in[0], out[1], false);
+    close(out[1]);
+    /* Ctrl-A is nothing special where nobody types. */
+    CHECK_EQ(write(in[1], "he\001xllo!", 8), 8);
+    read_all(out[0], buf, sizeof(buf));
+    CHECK(!strcmp(buf, "HE\001XLLO!"));
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    close(in[0]);
+    close(in[1]);
+    close(out[0]);
+}
+
+static void closed_output_is_reported(void)
+{
+    int in[2], out[2], status;
+    pid_t pid;
+
+    CHECK(!pipe(in) && !pipe(out));
+    pid = fork();
+    if (!pid)
+        child(in[0], out[1], false);
+    close(out[1]);
+    close(out[0]);
+    CHECK_EQ(write(in[1], "a", 1), 1);
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    close(in[0]);
+    close(in[1]);
+}
+
+static void file_as_input_is_read_to_its_end(void)
+{
+    char path[] = "/tmp/rf-con-XXXXXX", buf[8192];
+    int in = mkstemp(path), out[2], status;
+    pid_t pid;
+
+    for (int i = 0; i < 700; i++)
+        CHECK_EQ(write(in, "0123456789", 10), 10);
+    CHECK_EQ(write(in, "!", 1), 1);
+    CHECK_EQ(lseek(in, 0, SEEK_SET), 0);
+    CHECK(!pipe(out));
+    pid = fork();
+    if (!pid)
+        child(in, out[1], false);
+    close(out[1]);
+    CHECK_EQ(read_all(out[0], buf, sizeof(buf)), 7001);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    close(in);
+    close(out[0]);
+    unlink(path);
+}
+
+static int pty_open(int *slave)
+{
+    int m = posix_openpt(O_RDWR | O_NOCTTY);
+
+    if (m < 0 || grantpt(m) || unlockpt(m))
+        return -1;
+    *slave = open(ptsname(m), O_RDWR | O_NOCTTY);
+    return *slave < 0 ? -1 : m;
+}
+
+static void terminal_is_raw_and_restored(void)
+{
+    struct termios before, during, after;
+    int s, m = pty_open(&s), status;
+    char buf[512];
+    pid_t pid;
+
+    if (m < 0)
+        SKIP("no pseudo-terminals here");
+    CHECK(!tcgetattr(s, &before));
+    pid = fork();
+    if (!pid)
+        child(s, s, false);
+    for (int i = 0; i < 200; i++) {
+        usleep(5000);
+        if (!tcgetattr(s, &during) && !(during.c_lflag & ICANON))
+            break;
+    }
+    CHECK(!(during.c_lflag & (ICANON | ECHO | ISIG)));
+    CHECK_EQ(write(m, "\003\001\001\001h", 5), 5); /* ^C, ^A, help */
+    usleep(50000);
+    CHECK_EQ(write(m, "\001x", 2), 2);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(!tcgetattr(s, &after));
+    CHECK_EQ(after.c_lflag, before.c_lflag);
+    CHECK(!(fcntl(s, F_GETFL) & O_NONBLOCK));
+    close(s);
+    CHECK(read_all(m, buf, sizeof(buf)) > 20);
+    CHECK(buf[0] == 3 && buf[1] == 1 && strstr(buf, "this help"));
+    close(m);
+}
+
+static void terminal_is_restored_when_killed(void)
+{
+    struct termios before, after;
+    int s, m = pty_open(&s), status;
+    pid_t pid;
+
+    if (m < 0)
+        SKIP("no pseudo-terminals here");
+    CHECK(!tcgetattr(s, &before));
+    pid = fork();
+    if (!pid)
+        child(s, s, true);
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    CHECK(!tcgetattr(s, &after));
+    CHECK_EQ(after.c_lflag, before.c_lflag);
+    close(s);
+    close(m);
+}
+
+int main(void)
+{
+    RUN(pipes_carry_input_and_output);
+    RUN(closed_output_is_reported);
+    RUN(file_as_input_is_read_to_its_end);
+    RUN(terminal_is_raw_and_restored);
+    RUN(terminal_is_restored_when_killed);
+    return test_status();
+}
