@@ -191,7 +191,7 @@ static void terminal_is_raw_and_restored(void)
     CHECK(!(fcntl(s, F_GETFL) & O_NONBLOCK));
     close(s);
     CHECK(read_all(m, buf, sizeof(buf)) > 20);
-    CHECK(buf[0] == 3 && buf[1] == 1 && strstr(buf, "this help"));
+    CHECK(strstr(buf, "\003\001") && strstr(buf, "this help"));
     close(m);
 }
 
