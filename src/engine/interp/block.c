@@ -61,12 +61,13 @@ static unsigned decode_run(struct vcpu *cpu, struct block *b,
             break;
         in->exec = exec_generic;
         in->place = ++b->count;
-        fast_bind(in, cpu->code_width);
+        if (!interp_of(cpu)->plain)
+            fast_bind(in, cpu->code_width);
         at += len;
         if (ends_block(in++))
             break;
     }
-    for (unsigned i = 0; i + 1 < b->count; i++)
+    for (unsigned i = 0; i + 1 < b->count && !interp_of(cpu)->plain; i++)
         fast_fuse(&b->insn[i]);
     if (b->count)
         sentinel(in, in - 1);
@@ -175,6 +176,9 @@ struct block *block_lookup(struct vcpu *cpu)
         lin &= 0xffffffff;
     if (mmu_fetch(cpu, lin, &host, &gpa))
         return NULL;
+    b = interp_of(cpu)->cache[block_hash(host)];
+    if (b->host == host && b->width == cpu->code_width)
+        return b; /* it was only the TLB that missed */
     b = block_in_page(mmu_code_page(cpu, gpa & ~PAGE_OFFSET), host,
                       cpu->code_width);
     if (b)

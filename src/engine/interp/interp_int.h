@@ -53,7 +53,7 @@ struct interp {
     uint8_t *arena;
     size_t used;
     enum leave leave;
-    bool forget_all;   /* somebody asked, see attn */
+    bool plain;        /* tests: semantic functions only, no fast.c */
     struct insn single[2]; /* for interp_step() */
 };
 
