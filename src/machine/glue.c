@@ -116,9 +116,16 @@ static void glue_nmi(void *ctx)
     machine_cpu_attn(ctx, ATTN_NMI);
 }
 
+/*
+ * INIT cancels a start-up message from before it; one that comes after it
+ * must survive until the vCPU's thread has seen both, in this order.
+ */
 static void glue_init(void *ctx)
 {
-    machine_cpu_attn(ctx, ATTN_INIT);
+    struct machine_cpu *mc = ctx;
+
+    vcpu_attn_clear(&mc->cpu, ATTN_SIPI);
+    machine_cpu_attn(mc, ATTN_INIT);
 }
 
 static void glue_sipi(void *ctx, uint8_t vector)
