@@ -152,13 +152,25 @@ static uint8_t scale_shift(unsigned scale)
     return scale ? (uint8_t)__builtin_ctz(scale) : 0;
 }
 
-static void put_memory(struct insn *in, const ZydisDecodedOperand *op)
+/*
+ * SIB with base 101b and mod 0 has a displacement and no base; Zydis 4.0
+ * names R13D where a 67 prefix comes with REX.B.
+ */
+static bool sib_without_base(const struct zinsn *z)
+{
+    return z->i.raw.sib.offset && z->i.raw.modrm.mod == 0 &&
+           (z->i.raw.sib.base & 7) == 5;
+}
+
+static void put_memory(struct insn *in, const struct zinsn *z,
+                       const ZydisDecodedOperand *op)
 {
     in->flags |= INSN_MEM;
-    in->base = address_reg(op->mem.base);
+    in->base = sib_without_base(z) ? R_ZERO : address_reg(op->mem.base);
     in->index = address_reg(op->mem.index);
     in->scale = scale_shift(op->mem.scale);
-    in->disp = (int32_t)op->mem.disp.value;
+    in->disp = (int32_t)(sib_without_base(z) ? z->i.raw.disp.value
+                                             : op->mem.disp.value);
     if (in->base == R_PAGE)
         in->disp = (int32_t)((uint32_t)in->disp + in->next);
     in->seg = segment_of(op->mem.segment);
@@ -199,14 +211,14 @@ static enum opnd put_register(struct insn *in, const ZydisDecodedOperand *op)
     return OPND_REG;
 }
 
-static enum opnd put_operand(struct insn *in, const ZydisDecodedOperand *op,
-                             unsigned *imms)
+static enum opnd put_operand(struct insn *in, const struct zinsn *z,
+                             const ZydisDecodedOperand *op, unsigned *imms)
 {
     switch (op->type) {
     case ZYDIS_OPERAND_TYPE_REGISTER:
         return put_register(in, op);
     case ZYDIS_OPERAND_TYPE_MEMORY:
-        put_memory(in, op);
+        put_memory(in, z, op);
         return OPND_RM;
     case ZYDIS_OPERAND_TYPE_POINTER:
         in->imm = op->ptr.offset;
@@ -243,7 +255,7 @@ static void put_operands(struct insn *in, const struct zinsn *z)
     in->base = in->index = R_ZERO;
     in->seg = SEG_DS;
     for (unsigned i = 0; i < z->i.operand_count_visible; i++) {
-        enum opnd o = put_operand(in, &z->op[i], &imms);
+        enum opnd o = put_operand(in, z, &z->op[i], &imms);
 
         if (i < 3)
             slot[i] = o;
@@ -272,7 +284,9 @@ static uint16_t prefix_flags(const ZydisDecodedInstruction *i)
         f |= INSN_REPNE;
     if (i->attributes & ZYDIS_ATTRIB_HAS_REX)
         f |= INSN_REX;
-    if (i->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE)
+    /* REX.W wins over 66 */
+    if ((i->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) &&
+        !((i->attributes & ZYDIS_ATTRIB_HAS_REX) && i->raw.rex.W))
         f |= INSN_O16;
     if (i->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
         f |= INSN_VEX;

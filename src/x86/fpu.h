@@ -20,6 +20,12 @@ int fpu_check_sse(struct vcpu *cpu);
 /* VEX. */
 int fpu_check_avx(struct vcpu *cpu);
 
+/*
+ * What every MMX instruction does to the x87: TOP becomes 0, all tags valid
+ * [SDM 1 9.6.2]. The registers keep their place.
+ */
+void fpu_enter_mmx(struct vcpu *cpu);
+
 /* Fields of vcpu.fpu.fx, an FXSAVE64 image. */
 #define FX_FCW 0
 #define FX_FSW 2

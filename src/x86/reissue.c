@@ -170,6 +170,27 @@ static void need_register(struct needs *n, const ZydisDecodedOperand *op)
     }
 }
 
+/*
+ * Moves, logic and integers: neither use nor change MXCSR. By name, because
+ * Zydis lists MXCSR as an operand of few that do. The default is safe.
+ */
+static bool no_float(const struct zinsn *z)
+{
+    static const char *const prefixes[] = {
+        "p",    "mov",  "aes",   "sha",  "and",   "or",     "xor",
+        "unpck", "shuf", "blend", "broadcast", "insert", "extract",
+        "perm", "zero", "lddqu", "test",
+    };
+    const char *name = ZydisMnemonicGetString(z->i.mnemonic);
+
+    if (z->i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && name[0] == 'v')
+        name++;
+    for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+        if (!strncmp(name, prefixes[i], strlen(prefixes[i])))
+            return true;
+    return false;
+}
+
 /* False: an operand that stubs cannot give it. */
 static bool collect_needs(const struct zinsn *z, struct needs *n)
 {
@@ -192,6 +213,10 @@ static bool collect_needs(const struct zinsn *z, struct needs *n)
             n->mem_write = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
         }
     }
+    /* CVTPD2PI mm, m128 and VCVTSS2SI r, m are, though they name no XMM */
+    if (strstr(ZydisMnemonicGetString(z->i.mnemonic), "cvt"))
+        n->vector = true;
+    n->mxcsr = n->vector && !no_float(z);
     if (z->i.cpu_flags) {
         n->flags_in = z->i.cpu_flags->tested;
         n->flags_out = z->i.cpu_flags->modified | z->i.cpu_flags->set_0 |

@@ -29,6 +29,8 @@ static int unit_check(struct vcpu *cpu, enum unit unit)
 /* #XM where the system handles it, else #UD [SDM 3A 6.15]; x87: #MF. */
 static enum step fp_exception(struct vcpu *cpu, const struct stub *s)
 {
+    if (s->needs.mmx && s->needs.mxcsr)
+        fpu_enter_mmx(cpu); /* CVTPS2PI: MMX is entered first */
     if (s->needs.fx && !s->needs.mxcsr)
         return raise(cpu, EXC_MF);
     return raise(cpu, cpu->cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD);
@@ -194,6 +196,8 @@ static enum step sem_mask_bytes(struct vcpu *cpu, const struct insn *in)
     for (unsigned i = 0; i < n; i++)
         if (selected(mask, i, 1))
             ref_set(&ref[i], data[i]);
+    if (mmx)
+        fpu_enter_mmx(cpu);
     return STEP_NEXT;
 }
 

@@ -114,6 +114,12 @@ static void fsw_set(struct vcpu *cpu, unsigned v)
     fsw_update(cpu);
 }
 
+void fpu_enter_mmx(struct vcpu *cpu)
+{
+    fsw_set(cpu, fx_get16(cpu, FX_FSW) & ~0x3800u);
+    fx_put16(cpu, FX_FTW, 0xff);
+}
+
 static void fpu_pointers(struct vcpu *cpu, uint64_t fip, uint64_t fdp,
                          unsigned fop)
 {
@@ -391,6 +397,7 @@ static enum step sem_emms(struct vcpu *cpu, const struct insn *in)
     (void)in;
     if (fpu_check_mmx(cpu))
         return STEP_FAULT;
+    fpu_enter_mmx(cpu); /* EMMS resets TOP as well [SDM 3A 12.2] */
     fx_put16(cpu, FX_FTW, 0);
     return STEP_NEXT;
 }

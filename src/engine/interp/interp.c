@@ -87,7 +87,7 @@ static int event_exception(struct vcpu *cpu)
 
 static int event_init(struct vcpu *cpu)
 {
-    vcpu_attn_clear(cpu, ATTN_INIT | ATTN_SIPI);
+    vcpu_attn_clear(cpu, ATTN_INIT); /* a SIPI may be close behind */
     vcpu_reset(cpu, true);
     if (cpu->index) {
         cpu->wait_sipi = true;
