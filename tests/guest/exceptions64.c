@@ -200,8 +200,12 @@ static void protection(void)
     traps(GP, 0, "CR8 above 15");
 }
 
+static uint8_t ist[4096];
+
 void main(void)
 {
+    tss.ist[0] = (word)ist + sizeof(ist);
+    idt_gate(SS, trap_entries[SS], SEL_CODE, GATE_INT, 1);
     divide();
     software();
     invalid();

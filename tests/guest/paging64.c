@@ -135,11 +135,12 @@ static void reserved(void)
     store(VA);
     traps(PF, PF_P | PF_R | PF_W, "reserved address bit in a PDE");
     *pt_entry(TEST_VA, 2) &= ~MAXPHY;
-    *pt_entry(TEST_VA, 4) |= P_PS;
+    map(1ull << 40, PA(0) | P_P, 1);
+    load((void *)(1ull << 40));
+    traps(NONE, 0, "another PML4E");
+    *pt_entry(1ull << 40, 4) |= P_PS;
     flush_tlb();
-    load((void *)TEST_VA);
-    *pt_entry(TEST_VA, 4) &= ~P_PS;
-    flush_tlb();
+    load((void *)(1ull << 40));
     traps(PF, PF_P | PF_R, "PS in the PML4E is reserved");
 }
 

@@ -63,21 +63,16 @@ static void smap(void)
 
 static void implicit(void)
 {
-    struct {
-        uint16_t limit;
-        uint64_t base;
-    } __attribute__((packed)) t = {64 * 8 - 1, TEST_VA}, old;
-
-    memcpy(pages[0], gdt, sizeof(gdt));
-    asm volatile("sgdt %0" : "=m"(old));
-    asm volatile("lgdt %0" : : "m"(t));
-    TRAP(asm volatile("stac\n mov %0, %%es" : : "r"(SEL_DATA)));
-    asm volatile("lgdt %0" : : "m"(old));
+    ((uint64_t *)pages[0])[1] = gdt[SEL_DATA / 8];
+    gdt_set(SEL_OWN, TEST_VA, 15, 0x82);
+    gdt[SEL_OWN / 8 + 1] = 0;
+    TRAP(asm volatile("lldt %0" : : "r"((uint16_t)SEL_OWN)));
+    traps(NONE, 0, "LLDT looks at no descriptor in the LDT");
+    TRAP(asm volatile("stac\n mov %0, %%es" : : "r"(0xc)));
     traps(PF, PF_P, "SMAP: descriptor load from a user page, AC set");
+    is(trap.cr2, TEST_VA + 8, "CR2 of the descriptor");
     set_cr4(get_cr4() & ~(1ul << 21));
-    asm volatile("lgdt %0" : : "m"(t));
-    TRAP(asm volatile("mov %0, %%es" : : "r"(SEL_DATA)));
-    asm volatile("lgdt %0" : : "m"(old));
+    TRAP(asm volatile("mov %0, %%es" : : "r"(0xc)));
     traps(NONE, 0, "descriptor load from a user page");
     /* user code may load segments from a supervisor's table */
     idt_gate(0x90, trap_entries[0x90], SEL_CODE, GATE_USER, 0);
