@@ -11,10 +11,11 @@ STD      := -std=gnu11 -D_GNU_SOURCE -Isrc -I$(BUILD)
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wpointer-arith -Wvla -Wno-missing-field-initializers
 CFLAGS_release := -O2 -g -fno-strict-aliasing -fno-plt
-CFLAGS_debug   := -Og -g3 -fno-strict-aliasing
+# Without tail calls the interpreter returns to a trampoline between handlers.
+CFLAGS_debug   := -Og -g3 -fno-strict-aliasing -DRINGFENCE_TRAMPOLINE
 CFLAGS_asan    := -O1 -g -fno-strict-aliasing -fno-omit-frame-pointer \
                   -fsanitize=address -fsanitize=undefined \
-                  -fno-sanitize-recover=undefined
+                  -fno-sanitize-recover=undefined -DRINGFENCE_TRAMPOLINE
 CFLAGS  ?= $(CFLAGS_$(MODE))
 ALL_CFLAGS = $(STD) $(WARN) $(CFLAGS) -pthread
 SAN_asan := -fsanitize=address -fsanitize=undefined
@@ -63,6 +64,11 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests/unit $(LDFLAGS) -MMD -MP -o $@ $< $(LIB_OBJ) \
 	    $(LIBS)
+
+$(BUILD)/tests/oracle: $(wildcard tests/diff/*.c tests/diff/*.h) $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests/diff $(LDFLAGS) -o $@ \
+	    $(filter %.c %.o,$^) $(LIBS)
 
 unit-tests: $(TESTS)
 

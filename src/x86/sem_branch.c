@@ -66,13 +66,19 @@ static enum step sem_jmp(struct vcpu *cpu, const struct insn *in)
     return jump_to(cpu, rip);
 }
 
+/* The push is checked before the target: #PF and #SS win over #GP. */
 static enum step sem_call(struct vcpu *cpu, const struct insn *in)
 {
-    uint64_t rip;
+    unsigned width = branch_width(cpu, in);
+    uint64_t sp = cpu->gpr[R_RSP] - width, rip;
+    struct ref slot;
 
-    if (branch_target(cpu, in, &rip) || target_check(cpu, rip) ||
-        stack_push(cpu, branch_width(cpu, in), insn_next_rip(cpu, in)))
+    if (branch_target(cpu, in, &rip) ||
+        ref_open_at(cpu, SEG_SS, sp & stack_mask(cpu), width, REF_RW, &slot) ||
+        target_check(cpu, rip))
         return STEP_FAULT;
+    ref_set(&slot, insn_next_rip(cpu, in));
+    stack_pointer_set(cpu, sp);
     cpu->rip = rip;
     return STEP_JUMP;
 }

@@ -443,7 +443,7 @@ static void put_code_pointer(struct rng *r, uint64_t at)
 {
     uint64_t to = CODE_ADDR + 0x800 + rng_below(r, 64);
 
-    if (at >= DATA_ADDR && at + 8 <= DATA_ADDR + DATA_LEN)
+    if (at - DATA_ADDR <= DATA_LEN - 8)
         memcpy(native_data() + (at - DATA_ADDR), &to, 8);
 }
 

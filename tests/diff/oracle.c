@@ -222,7 +222,7 @@ static uint32_t data_word(uint64_t at)
 {
     uint32_t v = 0;
 
-    if (at >= DATA_ADDR && at + 4 <= DATA_ADDR + DATA_LEN)
+    if (at - DATA_ADDR <= DATA_LEN - 4)
         memcpy(&v, native_data() + (at - DATA_ADDR), 4);
     return v;
 }
