@@ -332,11 +332,14 @@ static enum step event_deliver(struct vcpu *cpu, struct event *ev)
         ev->flags &= ~FLAG_RF;
     if (ev->kind == EVENT_EXC && exc_is_fault(ev->vector))
         ev->flags |= FLAG_RF;
+    if (ev->kind == EVENT_EXC && ev->vector == EXC_DB &&
+        (cpu->exc.dr6 & BIT(13)))
+        ev->flags |= FLAG_RF; /* general detect: the #DB that is a fault */
     ev->ext = ev->kind != EVENT_SOFT;
     s = vcpu_real(cpu) ? deliver_real(cpu, ev) : deliver_protected(cpu, ev);
     if (s != STEP_JUMP)
         return s;
-    cpu->shadow = false;
+    cpu->shadow = SHADOW_NONE;
     cpu->halted = false;
     vcpu_update_mode(cpu);
     return STEP_JUMP;

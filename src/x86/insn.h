@@ -49,6 +49,7 @@ enum insn_flag {
     INSN_VEX = 1 << 8,
     INSN_REPZ_ANY = 1 << 9, /* an F3 prefix was there at all (PAUSE, ...) */
     INSN_COND = 1 << 10, /* with INSN_JUMP: may as well fall through */
+    INSN_NO_TRAP = 1 << 11, /* TF before it does not trap behind it */
 };
 
 /*

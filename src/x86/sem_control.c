@@ -308,7 +308,7 @@ enum step sem_mov_to_dr(struct vcpu *cpu, const struct insn *in)
     } else if (dr == 6) {
         cpu->dr6 = (v & 0xe00f) | 0xffff0ff0;
     } else {
-        cpu->dr7 = (v & 0xffff2bff) | 0x400;
+        cpu->dr7 = (v & 0xffff23ff) | 0x400;
         cpu->mmu->flush_all(cpu);
     }
     vcpu_update_rflags(cpu);
@@ -334,7 +334,7 @@ static enum step seg_loaded(struct vcpu *cpu, unsigned seg)
 {
     if (seg != SEG_SS)
         return STEP_NEXT;
-    cpu->shadow = true;
+    cpu->shadow = SHADOW_SS;
     return STEP_SYNC;
 }
 

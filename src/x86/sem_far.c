@@ -464,6 +464,9 @@ static uint64_t iret_mask(const struct vcpu *cpu, unsigned width)
 static void iret_flags(struct vcpu *cpu, uint64_t mask, uint64_t val)
 {
     flags_sync(cpu);
+    /* without breakpoints nobody can see RF, and nobody would clear it */
+    if (!(cpu->dr7 & 0xff))
+        val &= ~FLAG_RF;
     cpu->rflags = (cpu->rflags & ~mask) | (val & mask) | FLAG_FIXED;
 }
 
@@ -613,6 +616,18 @@ static enum step sem_int1(struct vcpu *cpu, const struct insn *in)
 
 /* --- SYSCALL, SYSENTER and their returns --- */
 
+/*
+ * SYSCALL and SYSRET trap by the TF they leave, not the one they found: so a
+ * kernel masks it with SFMASK, and the trap comes as if of the SYSCALL.
+ */
+static void trap_by_new_tf(struct vcpu *cpu)
+{
+    if (!(cpu->rflags & FLAG_TF))
+        return;
+    cpu->db_pending = true;
+    cpu->db_bits |= BIT(14);
+}
+
 /* Flat code and stack; the tables are not looked at. */
 static enum step flat_transfer(struct vcpu *cpu, uint16_t cs, uint16_t ss,
                                bool wide, unsigned cpl, uint64_t rip)
@@ -643,6 +658,7 @@ static enum step sem_syscall(struct vcpu *cpu, const struct insn *in)
     cpu->gpr[R_R11] = cpu->rflags & ~FLAG_RF;
     cpu->rflags &= ~(cpu->msr.sfmask | FLAG_RF);
     cpu->rflags |= FLAG_FIXED;
+    trap_by_new_tf(cpu);
     return flat_transfer(cpu, sel, (uint16_t)(SEL_ERR(sel) + 8), true, 0,
                          cpu->msr.lstar);
 }
@@ -662,6 +678,7 @@ static enum step sem_sysret(struct vcpu *cpu, const struct insn *in)
         return raise_gp(cpu, 0);
     flags_set(cpu, FLAG_STATUS, cpu->gpr[R_R11]);
     cpu->rflags = (cpu->gpr[R_R11] & 0x3c7fd7) | FLAG_FIXED;
+    trap_by_new_tf(cpu);
     return flat_transfer(cpu, (uint16_t)(sel + (wide ? 16 : 0)),
                          (uint16_t)(sel + 8), wide, 3,
                          wide ? rip : (uint32_t)rip);
@@ -716,18 +733,22 @@ static enum step sem_swapgs(struct vcpu *cpu, const struct insn *in)
     return STEP_NEXT;
 }
 
+#define FAR (INSN_JUMP | INSN_SYNC)
+/* An interrupt clears TF on its way: nothing is left that could trap. */
+#define FAR_INT (FAR | INSN_NO_TRAP)
+
 const struct sem_entry sem_far_table[] = {
-    {ZYDIS_MNEMONIC_IRET, INSN_JUMP | INSN_SYNC, sem_iret, 2, false},
-    {ZYDIS_MNEMONIC_IRETD, INSN_JUMP | INSN_SYNC, sem_iret, 4, false},
-    {ZYDIS_MNEMONIC_IRETQ, INSN_JUMP | INSN_SYNC, sem_iret, 8, false},
-    {ZYDIS_MNEMONIC_INT, INSN_JUMP | INSN_SYNC, sem_int, 0, false},
-    {ZYDIS_MNEMONIC_INT3, INSN_JUMP | INSN_SYNC, sem_int3, 0, false},
-    {ZYDIS_MNEMONIC_INTO, INSN_JUMP | INSN_SYNC, sem_into, 0, false},
-    {ZYDIS_MNEMONIC_INT1, INSN_JUMP | INSN_SYNC, sem_int1, 0, false},
-    {ZYDIS_MNEMONIC_SYSCALL, INSN_JUMP | INSN_SYNC, sem_syscall, 0, false},
-    {ZYDIS_MNEMONIC_SYSRET, INSN_JUMP | INSN_SYNC, sem_sysret, 0, false},
-    {ZYDIS_MNEMONIC_SYSENTER, INSN_JUMP | INSN_SYNC, sem_sysenter, 0, false},
-    {ZYDIS_MNEMONIC_SYSEXIT, INSN_JUMP | INSN_SYNC, sem_sysexit, 0, false},
+    {ZYDIS_MNEMONIC_IRET, FAR, sem_iret, 2, false},
+    {ZYDIS_MNEMONIC_IRETD, FAR, sem_iret, 4, false},
+    {ZYDIS_MNEMONIC_IRETQ, FAR, sem_iret, 8, false},
+    {ZYDIS_MNEMONIC_INT, FAR_INT, sem_int, 0, false},
+    {ZYDIS_MNEMONIC_INT3, FAR_INT, sem_int3, 0, false},
+    {ZYDIS_MNEMONIC_INTO, FAR_INT, sem_into, 0, false},
+    {ZYDIS_MNEMONIC_INT1, FAR_INT, sem_int1, 0, false},
+    {ZYDIS_MNEMONIC_SYSCALL, FAR_INT, sem_syscall, 0, false},
+    {ZYDIS_MNEMONIC_SYSRET, FAR_INT, sem_sysret, 0, false},
+    {ZYDIS_MNEMONIC_SYSENTER, FAR, sem_sysenter, 0, false},
+    {ZYDIS_MNEMONIC_SYSEXIT, FAR, sem_sysexit, 0, false},
     {ZYDIS_MNEMONIC_SWAPGS, 0, sem_swapgs, 0, false},
     {0, 0, NULL, 0, false},
 };

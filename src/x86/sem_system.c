@@ -63,7 +63,7 @@ static enum step sem_sti(struct vcpu *cpu, const struct insn *in)
     if (cpu->rflags & FLAG_IF)
         return STEP_NEXT;
     cpu->rflags |= FLAG_IF;
-    cpu->shadow = true;
+    cpu->shadow = SHADOW_STI;
     vcpu_update_rflags(cpu);
     return STEP_SYNC;
 }

@@ -254,6 +254,7 @@ static enum step task_enter(struct vcpu *cpu, const struct tss *t,
     if (t->trap) {
         cpu->db_pending = true;
         cpu->db_bits |= BIT(15); /* BT */
+        vcpu_update_rflags(cpu);
     }
     return STEP_JUMP;
 }

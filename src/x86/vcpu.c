@@ -50,7 +50,8 @@ void vcpu_update_rflags(struct vcpu *cpu)
     if (cpu->nmi_blocked)
         mask &= ~(uint32_t)ATTN_NMI;
     cpu->attn_mask = mask;
-    attn_step(cpu, (cpu->rflags & FLAG_TF) || (cpu->dr7 & 0xff));
+    attn_step(cpu, (cpu->rflags & FLAG_TF) || (cpu->dr7 & 0xff) ||
+                       cpu->db_pending);
     if (cpu->mmu)
         cpu->mmu->select(cpu);
 }
@@ -114,7 +115,8 @@ void vcpu_reset(struct vcpu *cpu, bool init)
         msr_reset(cpu);
         reset_fpu(cpu);
     }
-    cpu->shadow = cpu->nmi_blocked = cpu->halted = cpu->shutdown = false;
+    cpu->shadow = SHADOW_NONE;
+    cpu->nmi_blocked = cpu->halted = cpu->shutdown = false;
     cpu->wait_sipi = cpu->db_pending = cpu->code_dropped = false;
     cpu->db_bits = 0;
     cpu->delivering = 0;
@@ -212,7 +214,7 @@ static void load_events(struct vcpu *cpu, struct state_reader *r)
 {
     uint32_t attn = (uint32_t)state_get(r, "attn") & ATTN_SAVED;
 
-    cpu->shadow = state_get_max(r, "shadow", 1);
+    cpu->shadow = (uint8_t)state_get_max(r, "shadow", SHADOW_SS);
     cpu->nmi_blocked = state_get_max(r, "nmi_blocked", 1);
     cpu->halted = state_get_max(r, "halted", 1);
     cpu->wait_sipi = state_get_max(r, "wait_sipi", 1);

@@ -61,6 +61,13 @@ enum attn {
     ATTN_SMI = 1 << 8,
 };
 
+/* Who holds events back for one instruction [SDM 3A 6.8.1, 6.8.3]. */
+enum shadow {
+    SHADOW_NONE,
+    SHADOW_STI,
+    SHADOW_SS, /* MOV or POP SS: debug exceptions too */
+};
+
 /* The vCPU's window on its interrupt controller; no x86/ code includes irq/. */
 struct vcpu_intr_ops {
     /*

@@ -233,8 +233,8 @@ static void single_step(void)
 
 static void on_pushf(struct frame *f)
 {
-    steps++;
-    step_ip[0] = f->ip;
+    if (!steps++)
+        step_ip[0] = f->ip;
     f->flags &= ~0x100ul;
 }
 

@@ -189,23 +189,35 @@ int interp_fetch(struct vcpu *cpu, struct insn *in)
     return 0;
 }
 
+/* Between the iterations of a REP the flags have RF [SDM 3B 17.3.1.1]. */
+static void step_flags(struct vcpu *cpu, const struct insn *in, enum step step)
+{
+    if (step == STEP_JUMP && (in->flags & (INSN_REP | INSN_REPNE)) &&
+        cpu->rip == insn_rip(cpu, in) &&
+        ((cpu->dr7 & 0xff) || (cpu->rflags & FLAG_TF)))
+        cpu->rflags |= FLAG_RF;
+}
+
 /* One instruction, by its semantics; then what is to follow it. */
 static int step_one(struct vcpu *cpu)
 {
-    bool trap = cpu->rflags & FLAG_TF, shadow = cpu->shadow;
+    bool trap = cpu->rflags & FLAG_TF, ss = cpu->shadow == SHADOW_SS;
     struct insn *in = interp_of(cpu)->single;
     enum step step;
 
     cpu->counters[CTR_STEP]++;
-    if ((cpu->dr7 & 0xff) && !shadow && breakpoint_here(cpu))
+    if ((cpu->dr7 & 0xff) && !ss && breakpoint_here(cpu))
         return event_exception(cpu);
     if (interp_fetch(cpu, in))
         return event_exception(cpu);
-    cpu->shadow = false;
+    cpu->shadow = SHADOW_NONE;
+    cpu->rflags &= ~FLAG_RF; /* it lasts for one instruction */
     cpu->rip = insn_rip(cpu, in);
     step = in->sem(cpu, in);
     if (step == STEP_FAULT) {
         cpu->rip = insn_rip(cpu, in);
+        cpu->db_pending = false; /* what was not done hit nothing */
+        cpu->db_bits = 0;
         return event_exception(cpu);
     }
     cpu->insns++;
@@ -214,12 +226,10 @@ static int step_one(struct vcpu *cpu)
     if (cpu->code_width != 8)
         cpu->rip &= 0xffffffff;
     cpu->code_dropped = false;
-    if (cpu->rflags & FLAG_RF && step != STEP_JUMP) {
-        cpu->rflags &= ~FLAG_RF;
-    }
     if (step == STEP_STOP)
         return ENGINE_SHUTDOWN;
-    if (trap && (cpu->rflags & FLAG_TF)) {
+    step_flags(cpu, in, step);
+    if (trap && !(in->flags & INSN_NO_TRAP && step == STEP_JUMP)) {
         cpu->db_pending = true;
         cpu->db_bits |= BIT64(14); /* BS */
     }
@@ -249,7 +259,7 @@ static int events(struct vcpu *cpu)
     }
     if (cpu->wait_sipi)
         return ENGINE_HALTED;
-    if (cpu->db_pending && !cpu->shadow)
+    if (cpu->db_pending && cpu->shadow != SHADOW_SS)
         return event_debug(cpu);
     if (cpu->shadow && !cpu->halted)
         return step_one(cpu);
@@ -277,7 +287,7 @@ static int run_blocks(struct vcpu *cpu)
         return event_exception(cpu);
     if (b == &ip->none)
         return step_one(cpu);
-    cpu->shadow = false;
+    cpu->shadow = SHADOW_NONE;
     cpu->code_dropped = false;
     cpu->gpr[R_PAGE] = cpu->rip - b->off;
     for (in = b->insn; in;)
@@ -308,7 +318,8 @@ static int interp_run(struct vcpu *cpu, struct error *err)
             exit = events(cpu);
         else
             exit = RUN_ON;
-        if (exit == RUN_ON && !cpu->halted && !vcpu_attn(cpu))
+        if (exit == RUN_ON && !cpu->halted && !vcpu_attn(cpu) &&
+            !cpu->db_pending)
             exit = run_blocks(cpu);
     } while (exit == RUN_ON);
     flags_sync(cpu);
