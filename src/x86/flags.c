@@ -63,7 +63,7 @@ uint64_t flags_status(const struct vcpu *cpu)
     return f | ((c.first ^ c.src ^ c.res) & FLAG_AF);
 }
 
-bool flags_carry(const struct vcpu *cpu)
+bool flags_carry_slow(const struct vcpu *cpu)
 {
     struct cc c;
 
@@ -73,6 +73,17 @@ bool flags_carry(const struct vcpu *cpu)
     if (c.kind == CC_RES)
         return c.src & FLAG_CF;
     return cc_carry(&c) != 0;
+}
+
+void flags_put_slow(struct vcpu *cpu, uint64_t mask, uint64_t val)
+{
+    if (cpu->cc_op == CC_EXPLICIT) {
+        cpu->rflags = (cpu->rflags & ~mask) | val;
+        return;
+    }
+    cpu->cc_src = flags_status(cpu) & (FLAG_CF | FLAG_AF | FLAG_OF);
+    cpu->cc_op = CC_RES | (cpu->cc_op & ~0xfu);
+    cpu->cc_src = (cpu->cc_src & ~mask) | val;
 }
 
 static bool cond_explicit(uint64_t f, unsigned cc)

@@ -57,4 +57,23 @@ static inline void flags_lazy(struct vcpu *cpu, enum cc_kind kind,
 }
 
 /* CF alone. */
-bool flags_carry(const struct vcpu *cpu);
+bool flags_carry_slow(const struct vcpu *cpu);
+static inline bool flags_carry(const struct vcpu *cpu)
+{
+    if (__builtin_expect((cpu->cc_op & 0xf) == CC_RES, 1))
+        return cpu->cc_src & FLAG_CF;
+    return flags_carry_slow(cpu);
+}
+
+/*
+ * Replaces some of CF, AF and OF (mask) by `val`, and leaves the others as
+ * lazy as they were: rotates, BT, CLC.
+ */
+void flags_put_slow(struct vcpu *cpu, uint64_t mask, uint64_t val);
+static inline void flags_put(struct vcpu *cpu, uint64_t mask, uint64_t val)
+{
+    if (__builtin_expect((cpu->cc_op & 0xf) == CC_RES, 1))
+        cpu->cc_src = (cpu->cc_src & ~mask) | val;
+    else
+        flags_put_slow(cpu, mask, val);
+}

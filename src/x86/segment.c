@@ -163,6 +163,8 @@ void seg_commit(struct vcpu *cpu, unsigned seg, const struct seg *s)
     cpu->seg[seg] = *s;
     cpu->seg_base[seg] =
         cpu->code_width == 8 && seg < SEG_FS ? 0 : s->base;
+    if (cpu->code_width == 4)
+        vcpu_update_block_mode(cpu);
 }
 
 int seg_prepare_ss(struct vcpu *cpu, uint16_t sel, unsigned cpl,

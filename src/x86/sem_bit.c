@@ -121,7 +121,7 @@ static inline enum step shift(struct vcpu *cpu, const struct insn *in,
     if (op <= SH_SAR)
         flags_lazy(cpu, CC_RES, in->rm_width, s.val, a);
     else
-        flags_set(cpu, FLAG_CF | FLAG_OF, a);
+        flags_put(cpu, FLAG_CF | FLAG_OF, a);
     return STEP_NEXT;
 }
 
@@ -235,7 +235,7 @@ static enum step sem_bit_test(struct vcpu *cpu, const struct insn *in)
     } else if (op != BIT_TEST) {
         ref_set(&ref, bit_result(op, a, 1ull << bit));
     }
-    flags_set(cpu, FLAG_CF, a >> bit & 1 ? FLAG_CF : 0);
+    flags_put(cpu, FLAG_CF, a >> bit & 1 ? FLAG_CF : 0);
     return STEP_NEXT;
 }
 

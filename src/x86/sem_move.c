@@ -308,7 +308,7 @@ static enum step sem_carry(struct vcpu *cpu, const struct insn *in)
 {
     bool cf = in->sub == 2 ? !flags_carry(cpu) : in->sub;
 
-    flags_set(cpu, FLAG_CF, cf ? FLAG_CF : 0);
+    flags_put(cpu, FLAG_CF, cf ? FLAG_CF : 0);
     return STEP_NEXT;
 }
 

@@ -36,6 +36,26 @@ static void sentinel(struct insn *in, const struct insn *last)
     in->place = last->place;
 }
 
+static void fast_bind(const struct vcpu *cpu, struct insn *in)
+{
+    if (interp_of(cpu)->plain)
+        return;
+    if (cpu->block_mode == 8)
+        fast64_bind(in);
+    else if (cpu->block_mode & BLOCK_FLAT)
+        fast32_bind(in);
+}
+
+static void fast_fuse(const struct vcpu *cpu, struct insn *in)
+{
+    if (interp_of(cpu)->plain)
+        return;
+    if (cpu->block_mode == 8)
+        fast64_fuse(in);
+    else if (cpu->block_mode & BLOCK_FLAT)
+        fast32_fuse(in);
+}
+
 static bool ends_block(const struct insn *in)
 {
     return (in->flags & (INSN_JUMP | INSN_SYNC)) && !(in->flags & INSN_COND);
@@ -61,14 +81,13 @@ static unsigned decode_run(struct vcpu *cpu, struct block *b,
             break;
         in->exec = exec_generic;
         in->place = ++b->count;
-        if (!interp_of(cpu)->plain)
-            fast_bind(in, cpu->code_width);
+        fast_bind(cpu, in);
         at += len;
         if (ends_block(in++))
             break;
     }
-    for (unsigned i = 0; i + 1 < b->count && !interp_of(cpu)->plain; i++)
-        fast_fuse(&b->insn[i]);
+    for (unsigned i = 0; i + 1 < b->count; i++)
+        fast_fuse(cpu, &b->insn[i]);
     if (b->count)
         sentinel(in, in - 1);
     return at - off;
@@ -93,7 +112,7 @@ static struct block *block_build(struct vcpu *cpu, const uint8_t *host,
     b->host = host;
     b->host2 = NULL;
     b->real = NULL;
-    b->width = cpu->code_width;
+    b->mode = cpu->block_mode;
     b->off = (uint16_t)off;
     b->page_next = NULL;
     ip->used += block_bytes(b->count);
@@ -133,12 +152,12 @@ static struct block *block_build_crossing(struct vcpu *cpu,
     b->insn[0].imm = (uintptr_t)host2;
     b->insn[1].exec = exec_generic;
     b->insn[1].place = 1;
-    fast_bind(&b->insn[1], cpu->code_width);
+    fast_bind(cpu, &b->insn[1]);
     sentinel(&b->insn[2], &b->insn[1]);
     b->host = host;
     b->host2 = host2;
     b->real = NULL;
-    b->width = cpu->code_width;
+    b->mode = cpu->block_mode;
     b->count = 2;
     b->off = (uint16_t)(gpa & PAGE_OFFSET);
     b->page_next = cp1->blocks;
@@ -155,11 +174,11 @@ static struct block *block_build_crossing(struct vcpu *cpu,
 }
 
 static struct block *block_in_page(struct code_page *cp, const uint8_t *host,
-                                   unsigned width)
+                                   unsigned mode)
 {
     struct block *b = cp ? cp->blocks : NULL;
 
-    while (b && (b->host != host || b->width != width))
+    while (b && (b->host != host || b->mode != mode))
         b = b->page_next;
     return b;
 }
@@ -177,10 +196,10 @@ struct block *block_lookup(struct vcpu *cpu)
     if (mmu_fetch(cpu, lin, &host, &gpa))
         return NULL;
     b = interp_of(cpu)->cache[block_hash(host)];
-    if (b->host == host && b->width == cpu->code_width)
+    if (b->host == host && b->mode == cpu->block_mode)
         return b; /* it was only the TLB that missed */
     b = block_in_page(mmu_code_page(cpu, gpa & ~PAGE_OFFSET), host,
-                      cpu->code_width);
+                      cpu->block_mode);
     if (b)
         interp_of(cpu)->cache[block_hash(host)] = b;
     else

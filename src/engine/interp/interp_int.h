@@ -30,7 +30,7 @@ struct block {
     const uint8_t *host;     /* of the first byte; NULL: none */
     const uint8_t *host2;    /* start of the second page, or NULL */
     struct block *real;      /* in a stand-in: the block; else NULL */
-    uint8_t width;           /* code_width it was decoded for */
+    uint8_t mode;            /* cpu->block_mode it was decoded for */
     uint8_t count;
     uint16_t off;            /* of the first byte, in its page */
     struct block *page_next; /* others of the same page */
@@ -53,7 +53,7 @@ struct interp {
     uint8_t *arena;
     size_t used;
     enum leave leave;
-    bool plain;        /* tests: semantic functions only, no fast.c */
+    bool plain;        /* tests: semantic functions only, no fast paths */
     struct insn single[2]; /* for interp_step() */
 };
 
@@ -93,7 +93,7 @@ static inline struct block *block_cached(const struct vcpu *cpu)
     if (unlikely(e->tag_x != tlb_want(cpu, lin, 1)))
         return NULL;
     b = interp_of(cpu)->cache[block_hash(host)];
-    if (unlikely(b->host != host || b->width != cpu->code_width))
+    if (unlikely(b->host != host || b->mode != cpu->block_mode))
         return NULL;
     return b;
 }
@@ -132,7 +132,9 @@ leave:
     return NULL;
 }
 
-/* fast.c: a better handler than exec_generic, where there is one. */
-void fast_bind(struct insn *in, unsigned code_width);
+/* A better handler than exec_generic, where there is one. */
+void fast64_bind(struct insn *in);
+void fast32_bind(struct insn *in); /* for BLOCK_FLAT */
 /* Pairs that run as one; called on each instruction but the last. */
-void fast_fuse(struct insn *in);
+void fast64_fuse(struct insn *in);
+void fast32_fuse(struct insn *in);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fast64.c - the fast paths of 64-bit code: the templates, made for it.
+ */
+#define FAST64 1
+#include "engine/interp/fast_ops.h"
+#include "engine/interp/fast_branch.h"
+#include "engine/interp/fast_fuse.h"
+#include "engine/interp/fast_bind.h"
+
+void fast64_bind(struct insn *in)
+{
+    fast_bind_insn(in);
+}
+
+void fast64_fuse(struct insn *in)
+{
+    fast_fuse_insn(in);
+}
