@@ -56,6 +56,28 @@ void vcpu_update_rflags(struct vcpu *cpu)
         cpu->mmu->select(cpu);
 }
 
+static bool covers_all(const struct seg *s, uint32_t must)
+{
+    return !s->base && s->limit == 0xffffffff &&
+           !(s->attr & SEG_UNUSABLE) &&
+           (s->attr & (SEG_CODE | SEG_EXPAND_DOWN)) != SEG_EXPAND_DOWN &&
+           (s->attr & (SEG_P | SEG_S | must)) == (SEG_P | SEG_S | must);
+}
+
+void vcpu_update_block_mode(struct vcpu *cpu)
+{
+    const struct seg *s = cpu->seg;
+
+    cpu->block_mode = cpu->code_width;
+    if (cpu->code_width == 4 && covers_all(&s[SEG_CS], SEG_CODE) &&
+        covers_all(&s[SEG_DS], SEG_WRITABLE) &&
+        !(s[SEG_DS].attr & SEG_CODE) &&
+        covers_all(&s[SEG_ES], SEG_WRITABLE) &&
+        !(s[SEG_ES].attr & SEG_CODE) &&
+        covers_all(&s[SEG_SS], SEG_WRITABLE | SEG_DB))
+        cpu->block_mode |= BLOCK_FLAT;
+}
+
 void vcpu_update_mode(struct vcpu *cpu)
 {
     uint32_t cs = cpu->seg[SEG_CS].attr;
@@ -67,6 +89,7 @@ void vcpu_update_mode(struct vcpu *cpu)
     cpu->seg_base[SEG_FS] = cpu->seg[SEG_FS].base;
     cpu->seg_base[SEG_GS] = cpu->seg[SEG_GS].base;
     cpu->seg_base[SEG_NONE] = 0;
+    vcpu_update_block_mode(cpu);
     vcpu_update_rflags(cpu);
 }
 

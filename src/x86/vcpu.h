@@ -141,8 +141,9 @@ struct vcpu {
     _Atomic uint32_t attn;
     uint32_t attn_mask; /* which bits of attn count now (IF, shadow) */
     uint8_t code_width; /* 2, 4 or 8: default by CS and EFER.LMA */
+    uint8_t block_mode; /* code_width, and BLOCK_FLAT: what code decodes to */
     uint8_t cpl;
-    bool shadow;     /* STI/MOV SS: no interrupt before the next insn */
+    uint8_t shadow;  /* enum shadow: no interrupt before the next insn */
     bool code_dropped; /* a store hit code: leave the block after this insn */
     uint64_t rflags; /* everything but CF PF AF ZF SF OF when lazy */
 
@@ -213,6 +214,13 @@ static inline bool vcpu_attn(const struct vcpu *cpu)
  * SSE, MSRs, caches).
  */
 void vcpu_reset(struct vcpu *cpu, bool init);
+
+/*
+ * 32-bit code whose CS, DS, ES and SS all cover 4 GiB from 0: linear
+ * addresses are effective addresses. Kept current with the segments.
+ */
+#define BLOCK_FLAT 0x10
+void vcpu_update_block_mode(struct vcpu *cpu);
 
 /*
  * Recomputes what is derived from CS, CR0, CR4, EFER, CPL, EFLAGS and DR7:
