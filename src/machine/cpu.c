@@ -39,9 +39,27 @@ static void machine_cpu_sleep(struct machine_cpu *mc)
     struct machine *m = mc->m;
 
     pthread_mutex_lock(&m->park_lock);
+    /* before the look at attn: pairs with machine_cpu_wake() */
+    atomic_store(&mc->asleep, true);
     while (!machine_cpu_awake(mc) && !machine_cpu_parks(m))
         pthread_cond_wait(&mc->wake, &m->park_lock);
+    atomic_store(&mc->asleep, false);
     pthread_mutex_unlock(&m->park_lock);
+}
+
+/*
+ * attn is set already. Either this sees `asleep`, or the sleeper, who sets it
+ * before it looks, sees attn; the lock closes the gap before its wait.
+ */
+void machine_cpu_wake(struct vcpu *cpu)
+{
+    struct machine_cpu *mc = container_of(cpu, struct machine_cpu, cpu);
+
+    if (!atomic_load(&mc->asleep))
+        return;
+    pthread_mutex_lock(&mc->m->park_lock);
+    pthread_cond_signal(&mc->wake);
+    pthread_mutex_unlock(&mc->m->park_lock);
 }
 
 /* Waits while the machine is paused. False: the thread should end. */
@@ -106,14 +124,21 @@ static void *machine_cpu_thread(void *arg)
     return NULL;
 }
 
+void machine_cpu_kick(struct machine_cpu *mc)
+{
+    mc->m->cfg->engine->kick(&mc->cpu);
+    vcpu_attn_set(&mc->cpu, ATTN_KICK);
+    pthread_mutex_lock(&mc->m->park_lock);
+    pthread_cond_signal(&mc->wake); /* it may wait for more than attn */
+    pthread_mutex_unlock(&mc->m->park_lock);
+}
+
 static void machine_cpus_kick(struct machine *m)
 {
     unsigned i;
 
-    for (i = 0; i < m->cfg->cpus; i++) {
-        m->cfg->engine->kick(&m->cpu[i].cpu);
-        machine_cpu_attn(&m->cpu[i], ATTN_KICK);
-    }
+    for (i = 0; i < m->cfg->cpus; i++)
+        machine_cpu_kick(&m->cpu[i]);
 }
 
 void machine_pause(struct machine *m)
@@ -204,6 +229,7 @@ static int machine_cpu_init(struct machine *m, unsigned i, uint32_t khz,
     cpu->mem = &m->mem;
     cpu->intr = &machine_intr_ops;
     cpu->intr_ctx = mc;
+    cpu->wake = machine_cpu_wake;
     cpu->apic_page = LAPIC_PAGE_OFF;
     cpu->tsc_khz = khz;
     if (mmu_init(cpu, err))

@@ -8,18 +8,6 @@
  */
 #include "machine/machine_int.h"
 
-void machine_cpu_attn(struct machine_cpu *mc, uint32_t bits)
-{
-    vcpu_attn_set(&mc->cpu, bits);
-    /*
-     * Pairs with machine_cpu_sleep(): it looks at attn with the lock held, so
-     * it either sees the bit, or is in the wait when the signal comes.
-     */
-    pthread_mutex_lock(&mc->m->park_lock);
-    pthread_cond_signal(&mc->wake);
-    pthread_mutex_unlock(&mc->m->park_lock);
-}
-
 /* --- vCPU to APIC --- */
 
 static struct lapic *glue_lock(void *ctx)
@@ -106,14 +94,16 @@ static void glue_intr(void *ctx, bool pending)
     struct machine_cpu *mc = ctx;
 
     if (pending)
-        machine_cpu_attn(mc, ATTN_INTR);
+        vcpu_attn_set(&mc->cpu, ATTN_INTR);
     else
         vcpu_attn_clear(&mc->cpu, ATTN_INTR);
 }
 
 static void glue_nmi(void *ctx)
 {
-    machine_cpu_attn(ctx, ATTN_NMI);
+    struct machine_cpu *mc = ctx;
+
+    vcpu_attn_set(&mc->cpu, ATTN_NMI);
 }
 
 /*
@@ -125,7 +115,7 @@ static void glue_init(void *ctx)
     struct machine_cpu *mc = ctx;
 
     vcpu_attn_clear(&mc->cpu, ATTN_SIPI);
-    machine_cpu_attn(mc, ATTN_INIT);
+    vcpu_attn_set(&mc->cpu, ATTN_INIT);
 }
 
 static void glue_sipi(void *ctx, uint8_t vector)
@@ -134,7 +124,7 @@ static void glue_sipi(void *ctx, uint8_t vector)
 
     /* Read only after ATTN_SIPI was seen. */
     mc->cpu.sipi_vector = vector;
-    machine_cpu_attn(mc, ATTN_SIPI);
+    vcpu_attn_set(&mc->cpu, ATTN_SIPI);
 }
 
 static uint64_t glue_tsc(void *ctx)

@@ -30,10 +30,8 @@ void machine_request(struct machine *m, enum machine_end why, uint32_t value)
     }
     m->pause = true; /* no instruction behind the one that asked */
     pthread_mutex_unlock(&m->park_lock);
-    for (i = 0; i < m->cfg->cpus; i++) {
-        m->cfg->engine->kick(&m->cpu[i].cpu);
-        machine_cpu_attn(&m->cpu[i], ATTN_KICK);
-    }
+    for (i = 0; i < m->cfg->cpus; i++)
+        machine_cpu_kick(&m->cpu[i]);
     loop_stop(&m->loop);
 }
 

@@ -37,6 +37,7 @@ struct machine_cpu {
     bool started;
     pthread_cond_t wake; /* with park_lock */
     bool parked;         /* park_lock */
+    atomic_bool asleep;  /* in HLT: attn is to be told by `wake` */
 };
 
 struct machine {
@@ -111,7 +112,10 @@ void machine_resume(struct machine *m);
 /* glue.c */
 extern const struct vcpu_intr_ops machine_intr_ops;
 extern const struct lapic_cpu_ops machine_lapic_ops;
-void machine_cpu_attn(struct machine_cpu *mc, uint32_t bits);
+/* vcpu.wake: ends a halted vCPU's sleep. */
+void machine_cpu_wake(struct vcpu *cpu);
+/* Makes its thread look at pause and leave, wherever it is. */
+void machine_cpu_kick(struct machine_cpu *mc);
 
 /*
  * Ends the machine, or resets it (MACHINE_RESET). Any thread, with or without
