@@ -485,6 +485,21 @@ static int x2_read(struct lapic *l, unsigned reg, uint64_t *val)
     return 0;
 }
 
+/* Bits that are #GP in this mode; the page ignores them [SDM 3A 10.12.1.3]. */
+static uint64_t x2_reserved(unsigned reg)
+{
+    switch (reg) {
+    case 0x08: /* TPR */
+        return ~0xffull;
+    case 0x0f: /* SVR */
+        return ~0x13ffull;
+    case 0x3e: /* timer divisor */
+        return ~0xbull;
+    default:
+        return 0;
+    }
+}
+
 static int x2_write(struct lapic *l, unsigned reg, uint64_t val)
 {
     struct lapic_msg self = {.vector = (uint8_t)val, .mode = LAPIC_FIXED,
@@ -503,6 +518,8 @@ static int x2_write(struct lapic *l, unsigned reg, uint64_t val)
         l->bus->send(l->bus->ctx, l, &self);
         return 0;
     }
+    if (val & x2_reserved(reg))
+        return -1;
     return reg_write(l, reg, (uint32_t)val) ? 0 : -1;
 }
 
