@@ -41,7 +41,8 @@
         typedef SIGNED_##T S;                                                  \
         (void)sizeof(S);                                                       \
         LOADS;                                                                 \
-        FLAGS_SUB(T, a - b, b);                                                \
+        DO_SUB(T, a, b);                                                       \
+        (void)r;                                                               \
         FUSE_END(COND_##cc(a, b));                                             \
     }
 #define CMPJ_FORMS(T, cc)                                                      \
@@ -72,8 +73,7 @@ FOR_CMP_CC(CMPJ_WIDTHS)
         typedef SIGNED_##T S;                                                  \
         (void)sizeof(S);                                                       \
         LOADS;                                                                 \
-        T r = a & b;                                                           \
-        FLAGS_LOG(T, r, 0);                                                    \
+        DO_AND(T, a, b);                                                       \
         FUSE_END(TCOND_##cc(r));                                               \
     }
 #define TESTJ_FORMS(T, cc)                                                     \

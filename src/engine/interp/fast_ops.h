@@ -102,101 +102,104 @@ static inline gva_t address(const struct vcpu *cpu, const struct insn *in)
         cpu->cc_src = (src);                                                   \
     } while (0)
 
-#define FLAGS_ADD(T, r, b) SET_CC(CC_ADD, T, r, (T)(b))
-#define FLAGS_SUB(T, r, b) SET_CC(CC_SUB, T, r, (T)(b))
-#define FLAGS_LOG(T, r, b) SET_CC(CC_RES, T, r, 0)
-
 /* --- two-operand arithmetic: five forms, four widths --- */
 
-#define ALU_FORMS(name, T, OP, FLAGS)                                          \
+/* What an operation makes of a and b: the result r, and its flags. */
+#define DO_ADD(T, a, b)                                                        \
+    T r = (T)((a) + (b));                                                      \
+    SET_CC(CC_ADD, T, r, b)
+#define DO_SUB(T, a, b)                                                        \
+    T r = (T)((a) - (b));                                                      \
+    SET_CC(CC_SUB, T, r, b)
+#define DO_AND(T, a, b)                                                        \
+    T r = (T)((a) & (b));                                                      \
+    SET_CC(CC_RES, T, r, 0)
+#define DO_OR(T, a, b)                                                         \
+    T r = (T)((a) | (b));                                                      \
+    SET_CC(CC_RES, T, r, 0)
+#define DO_XOR(T, a, b)                                                        \
+    T r = (T)((a) ^ (b));                                                      \
+    SET_CC(CC_RES, T, r, 0)
+
+#define TOP(T, v) ((T)(v) >> (8 * sizeof(T) - 1))
+
+/* With carry in: the carry chain gives CF, AF and OF at once. */
+#define CHAIN_FLAGS(T, chain)                                                  \
+    ((TOP(T, chain) ? FLAG_CF : 0) | ((u64)((chain) & 8) << 1) |               \
+     (TOP(T, (T)((chain) ^ (T)((chain) << 1))) ? FLAG_OF : 0))
+#define DO_ADC(T, a, b)                                                        \
+    T r = (T)((a) + (b) + flags_carry(cpu));                                   \
+    T chain = (T)(((a) & (b)) | (((a) | (b)) & ~r));                           \
+    SET_CC(CC_RES, T, r, CHAIN_FLAGS(T, chain))
+#define DO_SBB(T, a, b)                                                        \
+    T r = (T)((a) - (b) - flags_carry(cpu));                                   \
+    T chain = (T)((~(a) & (b)) | ((~(a) | (b)) & r));                          \
+    SET_CC(CC_RES, T, r, CHAIN_FLAGS(T, chain))
+
+/*
+ * The forms: r/m and reg, r/m and immediate, reg and memory, memory and reg,
+ * memory and immediate. KEEP stores the result, or does not (CMP, TEST);
+ * OPEN finds memory for it.
+ */
+#define ALU_FORMS(name, T, DO, KEEP, OPEN)                                     \
     HANDLER(name##_rr_##T)                                                     \
     {                                                                          \
-        T b = get_##T(cpu, in->reg), r = (T)(get_##T(cpu, in->rm) OP b);       \
-        set_##T(cpu, in->rm, r);                                               \
-        FLAGS(T, r, b);                                                        \
+        T a = get_##T(cpu, in->rm), b = get_##T(cpu, in->reg);                 \
+        DO(T, a, b);                                                           \
+        KEEP(set_##T(cpu, in->rm, r));                                         \
         NEXT(cpu, in);                                                         \
     }                                                                          \
     HANDLER(name##_ri_##T)                                                     \
     {                                                                          \
-        T b = (T)in->imm, r = (T)(get_##T(cpu, in->rm) OP b);                  \
-        set_##T(cpu, in->rm, r);                                               \
-        FLAGS(T, r, b);                                                        \
+        T a = get_##T(cpu, in->rm), b = (T)in->imm;                            \
+        DO(T, a, b);                                                           \
+        KEEP(set_##T(cpu, in->rm, r));                                         \
         NEXT(cpu, in);                                                         \
     }                                                                          \
     HANDLER(name##_rm_##T)                                                     \
     {                                                                          \
         READ_OR_GENERIC(p, T);                                                 \
-        T b = VREAD(p), r = (T)(get_##T(cpu, in->reg) OP b);                   \
-        set_##T(cpu, in->reg, r);                                              \
-        FLAGS(T, r, b);                                                        \
+        T a = get_##T(cpu, in->reg), b = VREAD(p);                             \
+        DO(T, a, b);                                                           \
+        KEEP(set_##T(cpu, in->reg, r));                                        \
         NEXT(cpu, in);                                                         \
     }                                                                          \
     HANDLER(name##_mr_##T)                                                     \
     {                                                                          \
-        WRITE_OR_GENERIC(p, T);                                                \
-        T b = get_##T(cpu, in->reg), r = (T)(VREAD(p) OP b);                   \
-        VWRITE(p, r);                                                          \
-        FLAGS(T, r, b);                                                        \
+        OPEN(p, T);                                                            \
+        T a = VREAD(p), b = get_##T(cpu, in->reg);                             \
+        DO(T, a, b);                                                           \
+        KEEP(VWRITE(p, r));                                                    \
         NEXT(cpu, in);                                                         \
     }                                                                          \
     HANDLER(name##_mi_##T)                                                     \
     {                                                                          \
-        WRITE_OR_GENERIC(p, T);                                                \
-        T b = (T)in->imm, r = (T)(VREAD(p) OP b);                              \
-        VWRITE(p, r);                                                          \
-        FLAGS(T, r, b);                                                        \
+        OPEN(p, T);                                                            \
+        T a = VREAD(p), b = (T)in->imm;                                        \
+        DO(T, a, b);                                                           \
+        KEEP(VWRITE(p, r));                                                    \
         NEXT(cpu, in);                                                         \
     }
+#define KEPT(store)    store
+#define DROPPED(store) (void)r
 
-/* Compare and test: the same without the destination. */
-#define CMP_FORMS(name, T, OP, FLAGS)                                          \
-    HANDLER(name##_rr_##T)                                                     \
-    {                                                                          \
-        T b = get_##T(cpu, in->reg), r = (T)(get_##T(cpu, in->rm) OP b);       \
-        FLAGS(T, r, b);                                                        \
-        NEXT(cpu, in);                                                         \
-    }                                                                          \
-    HANDLER(name##_ri_##T)                                                     \
-    {                                                                          \
-        T b = (T)in->imm, r = (T)(get_##T(cpu, in->rm) OP b);                  \
-        FLAGS(T, r, b);                                                        \
-        NEXT(cpu, in);                                                         \
-    }                                                                          \
-    HANDLER(name##_rm_##T)                                                     \
-    {                                                                          \
-        READ_OR_GENERIC(p, T);                                                 \
-        T b = VREAD(p), r = (T)(get_##T(cpu, in->reg) OP b);                   \
-        FLAGS(T, r, b);                                                        \
-        NEXT(cpu, in);                                                         \
-    }                                                                          \
-    HANDLER(name##_mr_##T)                                                     \
-    {                                                                          \
-        READ_OR_GENERIC(p, T);                                                 \
-        T b = get_##T(cpu, in->reg), r = (T)(VREAD(p) OP b);                   \
-        FLAGS(T, r, b);                                                        \
-        NEXT(cpu, in);                                                         \
-    }                                                                          \
-    HANDLER(name##_mi_##T)                                                     \
-    {                                                                          \
-        READ_OR_GENERIC(p, T);                                                 \
-        T b = (T)in->imm, r = (T)(VREAD(p) OP b);                              \
-        FLAGS(T, r, b);                                                        \
-        NEXT(cpu, in);                                                         \
-    }
+#define ALU_WIDE(name, DO, KEEP, OPEN)                                         \
+    ALU_FORMS(name, u32, DO, KEEP, OPEN)                                       \
+    IF64(ALU_FORMS(name, u64, DO, KEEP, OPEN))
+#define ALU_WIDTHS(name, DO, KEEP, OPEN)                                       \
+    ALU_FORMS(name, u8, DO, KEEP, OPEN)                                        \
+    ALU_FORMS(name, u16, DO, KEEP, OPEN)                                       \
+    ALU_WIDE(name, DO, KEEP, OPEN)
 
-#define ALU_WIDTHS(FORMS, name, OP, FLAGS)                                     \
-    FORMS(name, u8, OP, FLAGS)                                                 \
-    FORMS(name, u16, OP, FLAGS)                                                \
-    FORMS(name, u32, OP, FLAGS)                                                \
-    IF64(FORMS(name, u64, OP, FLAGS))
-
-ALU_WIDTHS(ALU_FORMS, add, +, FLAGS_ADD)
-ALU_WIDTHS(ALU_FORMS, sub, -, FLAGS_SUB)
-ALU_WIDTHS(ALU_FORMS, and, &, FLAGS_LOG)
-ALU_WIDTHS(ALU_FORMS, or, |, FLAGS_LOG)
-ALU_WIDTHS(ALU_FORMS, xor, ^, FLAGS_LOG)
-ALU_WIDTHS(CMP_FORMS, cmp, -, FLAGS_SUB)
-ALU_WIDTHS(CMP_FORMS, test, &, FLAGS_LOG)
+ALU_WIDTHS(add, DO_ADD, KEPT, WRITE_OR_GENERIC)
+ALU_WIDTHS(sub, DO_SUB, KEPT, WRITE_OR_GENERIC)
+ALU_WIDTHS(and, DO_AND, KEPT, WRITE_OR_GENERIC)
+ALU_WIDTHS(or, DO_OR, KEPT, WRITE_OR_GENERIC)
+ALU_WIDTHS(xor, DO_XOR, KEPT, WRITE_OR_GENERIC)
+ALU_WIDTHS(cmp, DO_SUB, DROPPED, READ_OR_GENERIC)
+ALU_WIDTHS(test, DO_AND, DROPPED, READ_OR_GENERIC)
+ALU_WIDE(adc, DO_ADC, KEPT, WRITE_OR_GENERIC)
+ALU_WIDE(sbb, DO_SBB, KEPT, WRITE_OR_GENERIC)
 
 enum form { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, FORMS };
 
@@ -209,6 +212,11 @@ enum form { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, FORMS };
     {                                                                          \
         ALU_ROW(name, u8), ALU_ROW(name, u16), ALU_ROW(name, u32),             \
             IF64(ALU_ROW(name, u64))                                           \
+    }
+
+#define CARRY_TABLE(name)                                                      \
+    {                                                                          \
+        [2] = ALU_ROW(name, u32), IF64([3] = ALU_ROW(name, u64))               \
     }
 
 /* --- moves --- */
@@ -322,7 +330,7 @@ static inline u64 carry_bit(const struct vcpu *cpu)
     {                                                                          \
         T a = get_##T(cpu, in->rm), r = (T)-a;                                 \
         set_##T(cpu, in->rm, r);                                               \
-        FLAGS_SUB(T, r, a);                                                    \
+        SET_CC(CC_SUB, T, r, a);                                               \
         NEXT(cpu, in);                                                         \
     }
 INCDEC_FORMS(u32)
@@ -331,7 +339,6 @@ IF64(INCDEC_FORMS(u64))
 /* Shifts by 1..width-1; n is that count, known not to be 0. */
 #define SHIFT_FLAGS(T, r, cf, of)                                              \
     SET_CC(CC_RES, T, r, ((cf) ? FLAG_CF : 0) | ((of) ? FLAG_OF : 0))
-#define TOP(T, v) ((T)(v) >> (8 * sizeof(T) - 1))
 
 #define SHIFT_BODY(T, N)                                                       \
     unsigned n = (N);                                                          \
@@ -418,67 +425,6 @@ IF64(INCDEC_FORMS(u64))
     }
 SHIFT_FORMS(u32)
 IF64(SHIFT_FORMS(u64))
-
-/* --- with carry in: the carry chain gives CF, AF and OF at once --- */
-
-#define CHAIN_FLAGS(T, chain)                                                  \
-    ((TOP(T, chain) ? FLAG_CF : 0) | ((u64)((chain) & 8) << 1) |               \
-     (TOP(T, (T)((chain) ^ (T)((chain) << 1))) ? FLAG_OF : 0))
-#define ADC_DO(T, a, b)                                                        \
-    T r = (T)((a) + (b) + flags_carry(cpu));                                   \
-    T chain = (T)(((a) & (b)) | (((a) | (b)) & ~r));                           \
-    SET_CC(CC_RES, T, r, CHAIN_FLAGS(T, chain))
-#define SBB_DO(T, a, b)                                                        \
-    T r = (T)((a) - (b) - flags_carry(cpu));                                   \
-    T chain = (T)((~(a) & (b)) | ((~(a) | (b)) & r));                          \
-    SET_CC(CC_RES, T, r, CHAIN_FLAGS(T, chain))
-#define CARRY_FORMS(name, T, DO)                                               \
-    HANDLER(name##_rr_##T)                                                     \
-    {                                                                          \
-        T a = get_##T(cpu, in->rm), b = get_##T(cpu, in->reg);                 \
-        DO(T, a, b);                                                           \
-        set_##T(cpu, in->rm, r);                                               \
-        NEXT(cpu, in);                                                         \
-    }                                                                          \
-    HANDLER(name##_ri_##T)                                                     \
-    {                                                                          \
-        T a = get_##T(cpu, in->rm), b = (T)in->imm;                            \
-        DO(T, a, b);                                                           \
-        set_##T(cpu, in->rm, r);                                               \
-        NEXT(cpu, in);                                                         \
-    }                                                                          \
-    HANDLER(name##_rm_##T)                                                     \
-    {                                                                          \
-        READ_OR_GENERIC(p, T);                                                 \
-        T a = get_##T(cpu, in->reg), b = VREAD(p);                             \
-        DO(T, a, b);                                                           \
-        set_##T(cpu, in->reg, r);                                              \
-        NEXT(cpu, in);                                                         \
-    }                                                                          \
-    HANDLER(name##_mr_##T)                                                     \
-    {                                                                          \
-        WRITE_OR_GENERIC(p, T);                                                \
-        T a = VREAD(p), b = get_##T(cpu, in->reg);                             \
-        DO(T, a, b);                                                           \
-        VWRITE(p, r);                                                          \
-        NEXT(cpu, in);                                                         \
-    }                                                                          \
-    HANDLER(name##_mi_##T)                                                     \
-    {                                                                          \
-        WRITE_OR_GENERIC(p, T);                                                \
-        T a = VREAD(p), b = (T)in->imm;                                        \
-        DO(T, a, b);                                                           \
-        VWRITE(p, r);                                                          \
-        NEXT(cpu, in);                                                         \
-    }
-CARRY_FORMS(adc, u32, ADC_DO)
-CARRY_FORMS(sbb, u32, SBB_DO)
-IF64(CARRY_FORMS(adc, u64, ADC_DO))
-IF64(CARRY_FORMS(sbb, u64, SBB_DO))
-#define CARRY_TABLE(name)                                                      \
-    {                                                                          \
-        [2] = ALU_ROW(name, u32), IF64([3] = ALU_ROW(name, u64))               \
-    }
 
 HANDLER(imul_r_u32)
 {
