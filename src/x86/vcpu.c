@@ -69,6 +69,8 @@ void vcpu_update_block_mode(struct vcpu *cpu)
     const struct seg *s = cpu->seg;
 
     cpu->block_mode = cpu->code_width;
+    if (cpu->code_width != 8 && s[SEG_CS].limit != 0xffffffff)
+        cpu->block_mode |= BLOCK_LIMITED;
     if (cpu->code_width == 4 && covers_all(&s[SEG_CS], SEG_CODE) &&
         covers_all(&s[SEG_DS], SEG_WRITABLE) &&
         !(s[SEG_DS].attr & SEG_CODE) &&

@@ -220,6 +220,8 @@ void vcpu_reset(struct vcpu *cpu, bool init);
  * addresses are effective addresses. Kept current with the segments.
  */
 #define BLOCK_FLAT 0x10
+/* CS ends before 4 GiB: no block runs unless it is known to fit. */
+#define BLOCK_LIMITED 0x20
 void vcpu_update_block_mode(struct vcpu *cpu);
 
 /*

@@ -13,6 +13,23 @@
 #include "base/log.h"
 #include "x86/reissue.h"
 
+/*
+ * Blocks do not depend on the limit of CS. A limited vCPU never finds one by
+ * block_cached(), which compares the whole mode: block_lookup() has to say
+ * each time that the block fits.
+ */
+static uint8_t block_mode(const struct vcpu *cpu)
+{
+    return cpu->block_mode & (uint8_t)~BLOCK_LIMITED;
+}
+
+/* Do `len` bytes of code at RIP end within CS? */
+static bool within_cs(const struct vcpu *cpu, unsigned len)
+{
+    return !(cpu->block_mode & BLOCK_LIMITED) ||
+           cpu->rip + len - 1 <= cpu->seg[SEG_CS].limit;
+}
+
 static size_t block_bytes(unsigned count)
 {
     return sizeof(struct block) + (count + 1) * sizeof(struct insn);
@@ -112,7 +129,7 @@ static struct block *block_build(struct vcpu *cpu, const uint8_t *host,
     b->host = host;
     b->host2 = NULL;
     b->real = NULL;
-    b->mode = cpu->block_mode;
+    b->mode = block_mode(cpu);
     b->off = (uint16_t)off;
     b->page_next = NULL;
     ip->used += block_bytes(b->count);
@@ -157,7 +174,7 @@ static struct block *block_build_crossing(struct vcpu *cpu,
     b->host = host;
     b->host2 = host2;
     b->real = NULL;
-    b->mode = cpu->block_mode;
+    b->mode = block_mode(cpu);
     b->count = 2;
     b->off = (uint16_t)(gpa & PAGE_OFFSET);
     b->page_next = cp1->blocks;
@@ -183,27 +200,41 @@ static struct block *block_in_page(struct code_page *cp, const uint8_t *host,
     return b;
 }
 
+/* The block that begins at host, found or built. */
+static struct block *block_at(struct vcpu *cpu, const uint8_t *host, gpa_t gpa)
+{
+    struct interp *ip = interp_of(cpu);
+    struct block *b = ip->cache[block_hash(host)];
+
+    if (b->host == host && b->mode == block_mode(cpu))
+        return b; /* it was only the TLB that missed */
+    b = block_in_page(mmu_code_page(cpu, gpa & ~PAGE_OFFSET), host,
+                      block_mode(cpu));
+    if (!b)
+        return block_build(cpu, host, gpa);
+    ip->cache[block_hash(host)] = b;
+    return b;
+}
+
 struct block *block_lookup(struct vcpu *cpu)
 {
+    struct interp *ip = interp_of(cpu);
     gva_t lin = code_linear(cpu);
     const uint8_t *host;
     struct block *b;
     gpa_t gpa;
 
     cpu->counters[CTR_BLOCK_MISS]++;
+    if (!within_cs(cpu, 1))
+        return &ip->none; /* interp_fetch() raises #GP */
     if (cpu->code_width != 8)
         lin &= 0xffffffff;
     if (mmu_fetch(cpu, lin, &host, &gpa))
         return NULL;
-    b = interp_of(cpu)->cache[block_hash(host)];
-    if (b->host == host && b->mode == cpu->block_mode)
-        return b; /* it was only the TLB that missed */
-    b = block_in_page(mmu_code_page(cpu, gpa & ~PAGE_OFFSET), host,
-                      cpu->block_mode);
-    if (b)
-        interp_of(cpu)->cache[block_hash(host)] = b;
-    else
-        b = block_build(cpu, host, gpa);
+    b = block_at(cpu, host, gpa);
+    if (b != &ip->none &&
+        !within_cs(cpu, b->insn[b->count - 1].next - b->off))
+        return &ip->none;
     return b;
 }
 

@@ -164,6 +164,7 @@ int interp_fetch(struct vcpu *cpu, struct insn *in)
 {
     struct interp *ip = interp_of(cpu);
     gva_t lin = code_linear(cpu);
+    uint64_t room = ~0ull; /* bytes up to the limit of CS */
     unsigned off, avail;
     const uint8_t *host;
     uint8_t bytes[15];
@@ -173,6 +174,8 @@ int interp_fetch(struct vcpu *cpu, struct insn *in)
         lin &= 0xffffffff;
         if (cpu->rip > cpu->seg[SEG_CS].limit)
             return raise_gp(cpu, 0);
+        if (cpu->seg[SEG_CS].limit != 0xffffffff)
+            room = cpu->seg[SEG_CS].limit - cpu->rip + 1;
     }
     off = lin & PAGE_OFFSET;
     avail = (unsigned)MIN(PAGE_SIZE - off, 15);
@@ -180,11 +183,18 @@ int interp_fetch(struct vcpu *cpu, struct insn *in)
         return STEP_FAULT;
     memcpy(bytes, host, avail);
     if (!insn_decode(&ip->decoder, in, bytes, avail, cpu->code_width, off)) {
-        if (mmu_fetch(cpu, lin + avail, &host, &gpa))
+        lin += avail;
+        if (cpu->code_width != 8)
+            lin &= 0xffffffff;
+        if (room <= avail)
+            return raise_gp(cpu, 0);
+        if (mmu_fetch(cpu, lin, &host, &gpa))
             return STEP_FAULT;
         memcpy(bytes + avail, host, 15 - avail);
         insn_decode(&ip->decoder, in, bytes, 15, cpu->code_width, off);
     }
+    if (in->len > room)
+        return raise_gp(cpu, 0);
     cpu->gpr[R_PAGE] = cpu->rip - off;
     return 0;
 }
