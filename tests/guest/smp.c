@@ -113,11 +113,14 @@ static void interrupts(void)
     ipi(0x4050);
     ok(finish(), "an IPI wakes from HLT");
     is(ipis, 1, "and is delivered");
+    /* one that comes before the HLT is lost on it: as often as it takes */
     order(HALT);
-    nap(3000000);
-    ipi(0x4400);
+    for (unsigned i = 0; i < 100 && !done; i++) {
+        nap(3000000);
+        ipi(0x4400);
+    }
     ok(finish(), "an NMI wakes from HLT");
-    is(nmis, 1, "and is delivered");
+    ok(nmis >= 1, "and is delivered");
     order(SPIN);
     nap(1000000);
     ipi(0x4050);
