@@ -74,7 +74,7 @@ unit-tests: $(TESTS)
 
 run:
 	@scripts/setup build run
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@scripts/run $(ARGS)
 
 check: all
@@ -82,12 +82,12 @@ check: all
 
 test:
 	@scripts/setup build run test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$$(nproc) all
 	tests/run all
 
 bench:
 	@scripts/setup build run bench
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$$(nproc) all
 	scripts/bench
 
 check-style: $(BUILD)/gen/dsdt_aml.h
