@@ -99,10 +99,13 @@ static void flush_page(struct vcpu *cpu, gva_t gva)
 
     if (gva >= m->large_lo[half] && gva <= m->large_hi[half]) {
         /* a large page is cached in pieces: all of them must go */
-        if (half)
+        if (half) {
             flush_high(cpu);
-        else
+        } else {
+            /* a global one may have been cached in other PCIDs too */
+            memset(m->pcid_gen, 0, sizeof(m->pcid_gen));
             flush_low(cpu);
+        }
         return;
     }
     for (unsigned i = 0; i < TLB_MODES; i++)
