@@ -12,6 +12,7 @@ static struct {
 static uint8_t stack16[256] __attribute__((aligned(16)));
 
 CODE(u_done, "int $0x40");
+CODE(u_int94, "int $0x94");
 CODE(u_lcall, "pushl $0x1111\n pushl $0x2222\n lcall *(%edi)\n int $0x40");
 CODE(gate_code, "mov %esp, seen\n mov %ss, seen+4\n mov %cs, seen+8\n"
                 "int $0x92");
@@ -259,6 +260,63 @@ static void sixteen(void)
     is(trap.ip, (word)(k_c16_end - k_c16), "EIP is an offset");
 }
 
+CODE(u_sysenter, "mov $0x1234, %ebp\n sysenter");
+CODE(se_entry, "mov %esp, seen\n mov %cs, seen+8\n pushf\n pop %eax\n"
+               "mov $u_done, %edx\n lea user_stack+4096, %ecx\n sysexit");
+
+static void sysenter(void)
+{
+    wrmsr(0x174, 0);
+    user_run(u_sysenter, 0, 0);
+    traps(GP, 0, "SYSENTER with a null CS");
+    wrmsr(0x174, SEL_CODE);
+    wrmsr(0x175, (word)kernel_stack + 4096);
+    wrmsr(0x176, (word)se_entry);
+    user_run(u_sysenter, 0x202, 0);
+    traps(DONE, 0, "SYSENTER, SYSEXIT");
+    is(seen.esp, (word)kernel_stack + 4096, "ESP of SYSENTER");
+    is(seen.cs, SEL_CODE, "CS of SYSENTER");
+    is(trap.frame.ax & 0x200, 0, "SYSENTER clears IF");
+    is(trap.cs, SEL_UCODE, "CS of SYSEXIT");
+    is(trap.ss, SEL_UDATA, "SS of SYSEXIT");
+    is(trap.sp, (word)user_stack + 4096, "ESP of SYSEXIT");
+}
+
+CODE(k_done, "int $0x92");
+
+/* Linear addresses have 32 bits: base and offset wrap. */
+static void wrapping(void)
+{
+    word at = (word)k_done + 0x100000;
+
+    gdt_set(SEL_OWN, 0xfff00000, 0xfffff, A_CODE32);
+    gdt_set(SEL_OWN + 8, 0xfff00000, 0xfffff, A_DATA32);
+    *(volatile uint32_t *)pages[0] = 0x600d;
+    SEG(fs, SEL_OWN + 8);
+    TRAP(asm volatile("mov %%fs:(%0), %%eax"
+                      : : "r"((word)pages[0] + 0x100000) : "eax");
+         asm volatile("int $0x92"));
+    is(trap.frame.ax, 0x600d, "data wraps at 4 GiB");
+    TRAP(asm volatile("push %0\n push %1\n lret" : : "r"(SEL_OWN), "r"(at)));
+    traps(0x92, 0, "code wraps at 4 GiB");
+    is(trap.ip, at + 2, "EIP does not");
+    SEG(fs, 0);
+}
+
+static void small_gate(void)
+{
+    uint16_t *top = (uint16_t *)(kernel_stack + sizeof(kernel_stack));
+
+    memset(kernel_stack, 0, sizeof(kernel_stack));
+    memcpy((void *)0x3000, gate_code, (size_t)(gate_code_end - gate_code));
+    idt_gate(0x94, (void *)0x3000, SEL_CODE, 0xe6, 0);
+    user_run(u_int94, 0, 0);
+    traps(0x92, 0, "16-bit interrupt gate");
+    is(seen.esp, (word)(top - 5), "five words");
+    is(top[-1], SEL_UDATA, "saved SS");
+    is(top[-4], SEL_UCODE, "saved CS");
+}
+
 void main(void)
 {
     limits();
@@ -269,4 +327,7 @@ void main(void)
     user();
     legacy();
     sixteen();
+    sysenter();
+    wrapping();
+    small_gate();
 }

@@ -182,6 +182,31 @@ static void tables(void)
     is(*VA, 100, "one INVLPG drops all of a 2M page");
 }
 
+/* INVLPG drops global entries whichever PCID made them [SDM 3A 4.10.4.1]. */
+static void global_elsewhere(void)
+{
+    volatile uint32_t *v = (volatile uint32_t *)(TEST_VA + 0x203000);
+    uint64_t *pde = pt_entry(TEST_VA + 0x200000, 2);
+
+    *(volatile uint32_t *)0x603000 = 1;
+    *(volatile uint32_t *)0x803000 = 2;
+    set_cr4(get_cr4() | 1 << 17 | 0x80);
+    set_cr3(cr3 | 5);
+    *(volatile uint64_t *)pde = 0x600000 | P_P | P_W | P_PS | P_G;
+    point(ea, 0, P_G);
+    is(*v + *VA, 101, "global pages in PCID 5");
+    set_cr3(cr3 | 6);
+    *(volatile uint64_t *)pde = 0x800000 | P_P | P_W | P_PS | P_G;
+    point(ea, 1, P_G);
+    invlpg(v);
+    invlpg(VA);
+    set_cr3(cr3 | 5 | 1ull << 63);
+    is(*v + *VA, 103, "INVLPG in PCID 6 counts for PCID 5's global pages");
+    *(volatile uint64_t *)pde = 0;
+    set_cr3(cr3);
+    set_cr4(get_cr4() & ~(1ul << 17 | 0x80));
+}
+
 void main(void)
 {
     for (unsigned i = 0; i < 8; i++)
@@ -195,6 +220,7 @@ void main(void)
     tables();
     pcid();
     invpcid_types();
+    global_elsewhere();
     TRAP(asm volatile("invlpg (%0)" : : "r"(1ull << 47)));
     traps(NONE, 0, "INVLPG of a non-canonical address");
 }
