@@ -13,9 +13,10 @@ WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 CFLAGS_release := -O2 -g -fno-strict-aliasing -fno-plt
 # Without tail calls the interpreter returns to a trampoline between handlers.
 CFLAGS_debug   := -Og -g3 -fno-strict-aliasing -DRINGFENCE_TRAMPOLINE
+# Alignment: a guest access is a host access of the same address.
 CFLAGS_asan    := -O1 -g -fno-strict-aliasing -fno-omit-frame-pointer \
                   -fsanitize=address -fsanitize=undefined \
-                  -fno-sanitize-recover=undefined -DRINGFENCE_TRAMPOLINE
+                  -fno-sanitize=alignment -fno-sanitize-recover=undefined -DRINGFENCE_TRAMPOLINE
 CFLAGS  ?= $(CFLAGS_$(MODE))
 ALL_CFLAGS = $(STD) $(WARN) $(CFLAGS) -pthread
 SAN_asan := -fsanitize=address -fsanitize=undefined

@@ -33,13 +33,14 @@ void log_set_raw(bool raw)
 static void log_vat(enum log_level level, const char *fmt, va_list ap)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
+    const char *end = state.raw ? "\r\n" : "\n";
     char line[640];
     size_t n;
 
     n = (size_t)snprintf(line, sizeof(line), "ringfence: %s: ", names[level]);
     vsnprintf(line + n, sizeof(line) - n - 3, fmt, ap);
     n = strlen(line);
-    memcpy(line + n, state.raw ? "\r\n" : "\n", 3);
+    memcpy(line + n, end, strlen(end) + 1);
     if (write(STDERR_FILENO, line, strlen(line)) < 0)
         return; /* nowhere left to complain */
 }

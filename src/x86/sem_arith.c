@@ -309,6 +309,8 @@ static __int128 signed_dividend(const struct vcpu *cpu, unsigned width)
     return (__int128)(v << shift) >> shift;
 }
 
+#define INT128_LOWEST ((__int128)((unsigned __int128)1 << 127))
+
 static enum step sem_idiv(struct vcpu *cpu, const struct insn *in)
 {
     unsigned width = in->rm_width;
@@ -321,7 +323,7 @@ static enum step sem_idiv(struct vcpu *cpu, const struct insn *in)
     d = (int64_t)sign_extend(v, width);
     n = signed_dividend(cpu, width);
     /* the most negative dividend by -1 overflows the host's division too */
-    if (!d || (d == -1 && n == (__int128)1 << 127))
+    if (!d || (d == -1 && n == INT128_LOWEST))
         return raise(cpu, EXC_DE);
     q = n / d;
     if (q != (int64_t)sign_extend((uint64_t)q, width))
