@@ -21,7 +21,8 @@ CODE(u_into, "mov $0x7fffffff, %eax\n inc %eax\n into\n int $0x40");
 CODE(u_ds, "mov $0x10, %eax\n mov %eax, %ds");
 CODE(u_seg, "mov %edi, %es\n int $0x40");
 CODE(u_data, "mov %ds, %eax\n mov %es, %ecx\n mov %fs, %edx\n int $0x40");
-CODE(k_c16, ".code16\n mov %di, %ss\n mov $0xabcd0080, %esp\n push %ax\n mov $0x12345678, %ebx\n push %bx\n"
+CODE(k_c16, ".code16\n mov %di, %ss\n mov $0xabcd0080, %esp\n"
+            "push %ax\n mov $0x12345678, %ebx\n push %bx\n"
             "mov %esp, %ecx\n int $0x92\n.code32");
 
 #define LOAD(seg, off)                                                         \
