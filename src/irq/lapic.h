@@ -23,6 +23,8 @@ struct lapic_cpu_ops {
     uint64_t (*tsc_to_ns)(void *cpu, uint64_t tsc_delta);
     /* Optional: where the register page is, or LAPIC_PAGE_OFF. */
     void (*page)(void *cpu, uint64_t gpa);
+    /* Optional: the rate of the count before it is divided; else 1 GHz. */
+    uint32_t (*timer_hz)(void *cpu);
 };
 
 struct lapic;
@@ -91,7 +93,7 @@ struct lapic {
 void lapic_init(struct lapic *l, unsigned index, struct loop *loop,
                 const struct lapic_bus *bus);
 void lapic_fini(struct lapic *l);
-/* Before any other call but init; each callback but page is required. */
+/* Before any other call but init; each is required but the optional. */
 void lapic_connect(struct lapic *l, const struct lapic_cpu_ops *ops,
                    void *cpu);
 void lapic_reset(struct lapic *l);      /* power-on */

@@ -639,10 +639,9 @@ static void leaf_basic(const struct vcpu *cpu, uint32_t leaf, uint32_t sub,
     case 0x15:
         /*
          * The ratio is 1 so that Linux's kHz come out exact. It also takes
-         * the crystal for the APIC timer's clock, so without the deadline
-         * timer it had better measure.
+         * the crystal for the APIC timer's clock, which it is.
          */
-        if (!cpu_has(cpu, F_TSC_DEADLINE) || !cpu->tsc_khz)
+        if (!cpu->tsc_khz)
             break;
         r->ecx = cpu_crystal_hz(cpu);
         r->eax = 1;
