@@ -52,7 +52,8 @@ struct loop {
     bool stop;
 };
 
-int loop_init(struct loop *l, struct clock *clock, struct error *err) must_check;
+int loop_init(struct loop *l, struct clock *clock,
+              struct error *err) must_check;
 void loop_fini(struct loop *l);
 
 /* Runs until loop_stop(). Takes and releases the lock around callbacks. */

@@ -183,11 +183,11 @@ void virtq_unpop(struct virtq *q)
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
 {
     uint32_t elem[2] = {head, written};
+    uint64_t at = q->used + 4 + 8 * (q->used_idx & (q->size - 1u));
 
     if (!q->ready || q->broken)
         return;
-    if (guest_mem_write(q->mem, q->used + 4 + 8 * (q->used_idx & (q->size - 1u)),
-                        elem, sizeof(elem)))
+    if (guest_mem_write(q->mem, at, elem, sizeof(elem)))
         return;
     q->used_idx++;
     /* Release: the element, and the buffers, before the index. */
