@@ -297,6 +297,36 @@ static uint8_t new_modrm(const struct zinsn *z, const struct needs *n)
     return (uint8_t)(mod << 6 | reg << 3 | rm);
 }
 
+/*
+ * Outside 64-bit mode W does not widen an integer operand, and the upper bits
+ * of register numbers are ignored [SDM 2A 2.3.5].
+ */
+static bool w_is_ignored(const struct zinsn *z, const struct needs *n)
+{
+    switch (z->i.mnemonic) {
+    case ZYDIS_MNEMONIC_VMOVD:
+    case ZYDIS_MNEMONIC_VPEXTRD:
+    case ZYDIS_MNEMONIC_VPINSRD:
+    case ZYDIS_MNEMONIC_VCVTSI2SS:
+    case ZYDIS_MNEMONIC_VCVTSI2SD:
+    case ZYDIS_MNEMONIC_VPCMPESTRI: /* the lengths in EAX and EDX */
+    case ZYDIS_MNEMONIC_VPCMPESTRM:
+        return true;
+    default:
+        return n->gpr_reg || n->gpr_rm ||
+               strstr(ZydisMnemonicGetString(z->i.mnemonic), "2si");
+    }
+}
+
+static void vex_outside_64(const struct zinsn *z, const struct needs *n,
+                           uint8_t code[3])
+{
+    code[1] |= 0xe0;
+    code[2] |= 0x40;
+    if (w_is_ignored(z, n))
+        code[2] &= 0x7f;
+}
+
 static void encode_vex(struct as *a, const struct zinsn *z,
                        const struct needs *n)
 {
@@ -310,6 +340,8 @@ static void encode_vex(struct as *a, const struct zinsn *z,
         code[1] = v[1];
         code[2] = v[2];
     }
+    if (z->i.machine_mode != ZYDIS_MACHINE_MODE_LONG_64)
+        vex_outside_64(z, n, code);
     code[1] |= 0x40; /* no index */
     if (n->memory || n->gpr_rm)
         code[1] |= 0x20;
@@ -357,6 +389,11 @@ static void encode(struct as *a, const struct zinsn *z, const struct needs *n)
     put(a, &modrm, 1);
     if (imm < z->i.length)
         put(a, z->bytes + imm, z->i.length - imm);
+    /* a register in an immediate has three bits */
+    if (z->i.machine_mode != ZYDIS_MACHINE_MODE_LONG_64 &&
+        z->i.operand_count_visible == 4 &&
+        z->op[3].encoding == ZYDIS_OPERAND_ENCODING_IS4)
+        a->buf[a->len - 1] &= 0x7f;
 }
 
 static void put_loads(struct as *a, const struct needs *n)

@@ -549,10 +549,12 @@ enum step sem_arpl(struct vcpu *cpu, const struct insn *in)
 
     if (!vcpu_protected(cpu))
         return raise_ud(cpu);
-    if (ref_open(cpu, in, REF_RW, &dst))
+    if (opnd_get(cpu, in, OPND_RM, &sel))
         return STEP_FAULT;
-    sel = ref_get(&dst);
     raise_it = (sel & 3) < rpl;
+    /* no write, and no write access, where nothing changes */
+    if (raise_it && ref_open(cpu, in, REF_RW, &dst))
+        return STEP_FAULT;
     if (raise_it)
         ref_set(&dst, (sel & ~3ull) | rpl);
     flags_set(cpu, FLAG_ZF, raise_it ? FLAG_ZF : 0);

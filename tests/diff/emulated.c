@@ -84,16 +84,21 @@ static void kernel_state(struct vcpu *cpu)
                            .base = TSS};
 }
 
-static void user_state(struct vcpu *cpu)
+static void user_state(struct vcpu *cpu, bool code32)
 {
     struct seg null = {.attr = SEG_UNUSABLE};
+    struct seg data = {.sel = 0x2b, .attr = 0xc0f3, .limit = ~0u};
 
-    cpu->seg[SEG_CS] = (struct seg){.sel = 0x33, .attr = 0xa0fb, .limit = ~0u};
-    cpu->seg[SEG_SS] = (struct seg){.sel = 0x2b, .attr = 0xc0f3, .limit = ~0u};
-    cpu->seg[SEG_DS] = cpu->seg[SEG_ES] = null;
+    cpu->seg[SEG_CS] = (struct seg){.sel = code32 ? 0x23 : 0x33,
+                                    .attr = code32 ? 0xc0fb : 0xa0fb,
+                                    .limit = ~0u};
+    cpu->seg[SEG_SS] = data;
+    cpu->seg[SEG_DS] = cpu->seg[SEG_ES] = code32 ? data : null;
     cpu->seg[SEG_FS] = cpu->seg[SEG_GS] = null;
     cpu->cpl = 3;
-    cpu->halted = cpu->shutdown = cpu->shadow = false;
+    cpu->halted = false;
+    cpu->shutdown = false;
+    cpu->shadow = 0;
 }
 
 bool emulated_init(bool plain)
@@ -163,7 +168,7 @@ bool emulated_run(const struct state *in, struct state *out)
     unsigned at;
     int rc;
 
-    user_state(cpu);
+    user_state(cpu, in->code32);
     memcpy(cpu->gpr, in->gpr, sizeof(in->gpr));
     cpu->rip = in->rip;
     cpu->rflags = in->rflags | 0x202;

@@ -7,12 +7,16 @@
  * segment loads (they need the host kernel's descriptors), and FXSAVE,
  * XSAVE, FNSTENV and their kin, whose images hold the last x87 addresses.
  * Bare-metal guests test those. And what is undefined (BSWAP of 16 bits) or
- * differs between vendors (0F 0D with a register: NOP or #UD).
+ * differs between vendors (0F 0D with a register: NOP or #UD; VPEXTRD and
+ * VPINSRD with VEX.W in 32-bit code: W ignored or #UD).
  */
 #include "forms.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* What is being tested: one width a process. */
+static bool code32;
 
 uint64_t rng_next(struct rng *r)
 {
@@ -35,8 +39,8 @@ static bool left_out(const struct insn_case *c)
         M(XSAVEOPT64), M(XSAVEC), M(XSAVEC64), M(XSAVES), M(XSAVES64),
         M(XRSTOR), M(XRSTOR64), M(XRSTORS), M(XRSTORS64), M(FNSTENV),
         M(FLDENV), M(FNSAVE), M(FRSTOR), M(LSS), M(LFS), M(LGS),
-        M(SYSEXIT), M(SYSRET), M(UD0), M(RSM), M(POPFQ), M(POPF),
-        M(XSETBV), M(SERIALIZE),
+        M(SYSEXIT), M(SYSRET), M(UD0), M(RSM), M(POPFQ), M(POPFD), M(POPF),
+        M(XSETBV), M(SERIALIZE), M(LDS), M(LES),
 #undef M
     };
 
@@ -48,6 +52,10 @@ static bool left_out(const struct insn_case *c)
     if (c->zi.mnemonic == ZYDIS_MNEMONIC_BSWAP && c->op[0].size == 16)
         return true;
     if (c->zi.mnemonic == ZYDIS_MNEMONIC_NOP && c->zi.opcode == 0x0d)
+        return true;
+    if ((c->zi.mnemonic == ZYDIS_MNEMONIC_VPEXTRD ||
+         c->zi.mnemonic == ZYDIS_MNEMONIC_VPINSRD) &&
+        code32 && c->zi.raw.vex.W)
         return true;
     for (unsigned i = 0; i < c->zi.operand_count_visible; i++)
         if (c->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
@@ -65,8 +73,11 @@ static bool decode(struct insn_case *c, unsigned len)
     static bool ready;
 
     if (!ready) {
-        ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64,
-                         ZYDIS_STACK_WIDTH_64);
+        ZydisDecoderInit(&d,
+                         code32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32
+                                : ZYDIS_MACHINE_MODE_LONG_64,
+                         code32 ? ZYDIS_STACK_WIDTH_32
+                                : ZYDIS_STACK_WIDTH_64);
         ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
         ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
         ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
@@ -194,16 +205,19 @@ static void enumerate_opcode(const struct cpu_model *model, struct list *l,
 /* Bytes of the one-byte map that are prefixes or escapes. */
 static bool not_an_opcode(unsigned op)
 {
-    return op == 0x0f || (op & 0xf0) == 0x40 || op == 0x26 || op == 0x2e ||
-           op == 0x36 || op == 0x3e || (op >= 0x64 && op <= 0x67) ||
-           op == 0xf0 || op == 0xf2 || op == 0xf3 || op == 0xc4 ||
-           op == 0xc5 || op == 0x62 || op == 0xd5;
+    if (!code32 && ((op & 0xf0) == 0x40 || op == 0x62 || op == 0xd5))
+        return true;
+    return op == 0x0f || op == 0x26 || op == 0x2e || op == 0x36 ||
+           op == 0x3e || (op >= 0x64 && op <= 0x67) || op == 0xf0 ||
+           op == 0xf2 || op == 0xf3 || op == 0xc4 || op == 0xc5;
 }
 
-struct form *forms_enumerate(const struct cpu_model *model, unsigned *count)
+struct form *forms_enumerate(const struct cpu_model *model, bool bits32,
+                             unsigned *count)
 {
     struct list l = {0};
 
+    code32 = bits32;
     for (unsigned vex = 0; vex < 2; vex++)
         for (unsigned map = vex; map < 4; map++)
             for (unsigned op = 0; op < 256; op++) {
@@ -218,6 +232,8 @@ struct form *forms_enumerate(const struct cpu_model *model, unsigned *count)
                                      .mem = v >> 3 & 1,
                                      .l = v >> 4 & 1};
 
+                    if (code32 && f.w && !vex)
+                        continue; /* no REX */
                     enumerate_opcode(model, &l, f);
                 }
             }
@@ -308,7 +324,8 @@ void state_random(struct rng *r, struct state *s)
 {
     memset(s, 0, sizeof(*s));
     for (unsigned i = 0; i < 16; i++)
-        s->gpr[i] = value_random(r);
+        s->gpr[i] = value_random(r) & (code32 ? 0xffffffff : ~0ull);
+    s->code32 = code32;
     s->gpr[4] = DATA_ADDR + 0x800 + 8 * rng_below(r, 256);
     s->rflags = rng_next(r) & 0x8d5;
     if (rng_below(r, 10) == 0)
@@ -381,6 +398,8 @@ static bool place_vsib(struct rng *r, struct state *s,
         v[i] = (uint8_t)rng_next(r);
     s->gpr[base] = DATA_ADDR + 0x800 + rng_below(r, 0x400) -
                    (uint64_t)m->disp.value;
+    if (code32)
+        s->gpr[base] = (uint32_t)s->gpr[base];
     if (rng_below(r, 8) == 0)
         s->gpr[base] += DATA_LEN - 0xa00;
     return true;
@@ -427,6 +446,8 @@ static bool place(struct rng *r, struct state *s, struct insn_case *c,
          (uint64_t)m->disp.value;
     if (base != index)
         s->gpr[base] += to - ea;
+    if (code32)
+        s->gpr[base] = (uint32_t)s->gpr[base];
     return true;
 }
 
@@ -444,7 +465,7 @@ static void put_code_pointer(struct rng *r, uint64_t at)
     uint64_t to = CODE_ADDR + 0x800 + rng_below(r, 64);
 
     if (at - DATA_ADDR <= DATA_LEN - 8)
-        memcpy(native_data() + (at - DATA_ADDR), &to, 8);
+        memcpy(native_data() + (at - DATA_ADDR), &to, code32 ? 4 : 8);
 }
 
 /* Branches go into a field of INT3s ahead. */
@@ -475,7 +496,7 @@ static void aim_branch(struct rng *r, struct state *s, struct insn_case *c)
             at = (base < 0 ? 0 : s->gpr[base]) +
                  (index < 0 ? 0 : s->gpr[index] * op->mem.scale) +
                  (uint64_t)op->mem.disp.value;
-        put_code_pointer(r, at);
+        put_code_pointer(r, code32 ? (uint32_t)at : at);
     }
 }
 
@@ -494,17 +515,17 @@ static bool encode(struct rng *r, const struct form *f, struct insn_case *c)
     unsigned rxb = 0, n = 0, reg, rm, mod;
 
     memset(c->bytes, 0, sizeof(c->bytes));
-    if (!f->vex && f->mem && rng_below(r, 24) == 0)
+    if (!f->vex && f->mem && !code32 && rng_below(r, 24) == 0)
         c->bytes[n++] = 0x67;
     if (!f->vex && f->mem && rng_below(r, 12) == 0)
         c->bytes[n++] = 0xf0; /* LOCK: where it is legal */
     reg = pick_bit(r, f->regs);
     rm = pick_bit(r, f->rms);
-    if (rng_below(r, 2))
+    if (!code32 && rng_below(r, 2))
         rxb = rng_below(r, 8);
     if (f->regs != 0xff)
         rxb &= 3u; /* an opcode extension, mostly: R is not its business */
-    n += put_opcode(c->bytes + n, f, rxb, f->vex ? rng_below(r, 16) : 0);
+    n += put_opcode(c->bytes + n, f, rxb, f->vex ? rng_below(r, code32 ? 8 : 16) : 0);
     if (f->modrm) {
         mod = f->mem ? rng_below(r, 3) : 3;
         if (f->mem && rng_below(r, 10) == 0) {

@@ -36,8 +36,12 @@ struct insn_case {
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 };
 
-/* All forms that the model shows; the array is the caller's to free. */
-struct form *forms_enumerate(const struct cpu_model *model, unsigned *count);
+/*
+ * All forms that the model shows in 64-bit or 32-bit code; the array is the
+ * caller's to free. Instances are made for the width enumerated last.
+ */
+struct form *forms_enumerate(const struct cpu_model *model, bool code32,
+                             unsigned *count);
 
 /*
  * A random instance at `rip`; registers in *s are adjusted so that memory

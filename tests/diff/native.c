@@ -40,10 +40,18 @@ static uint8_t *frame_fp(ucontext_t *uc)
     return (uint8_t *)uc->uc_mcontext.fpregs;
 }
 
+/* Linux's selectors for user code and data. */
+#define USER_CS32 0x23
+#define USER_CS   0x33
+#define USER_DS   0x2b
+
 static void frame_load(ucontext_t *uc, const struct state *s)
 {
+    greg_t *sel = &uc->uc_mcontext.gregs[REG_CSGSFS];
     uint8_t *fp = frame_fp(uc);
     uint64_t bv;
+
+    *sel = (*sel & ~0xffffll) | (s->code32 ? USER_CS32 : USER_CS);
 
     for (int i = 0; i < 16; i++)
         uc->uc_mcontext.gregs[greg_of[i]] = (greg_t)s->gpr[i];
@@ -121,6 +129,11 @@ static void on_signal(int sig, siginfo_t *info, void *context)
            sizeof(uc->uc_mcontext.gregs));
     memcpy(frame_fp(uc), nat.home_fp, 416);
     nat.in = NULL;
+}
+
+void native_use_32(void)
+{
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(USER_DS));
 }
 
 void native_run(const struct state *in, struct state *out)

@@ -26,6 +26,7 @@ struct state {
     uint32_t mxcsr;
     uint8_t x87[160]; /* head of an FXSAVE64 image, without MXCSR */
     uint8_t ymm[16][32];
+    bool code32; /* in: compatibility mode */
     /* after: how it ended */
     unsigned vector, error;
     uint64_t cr2;
@@ -36,6 +37,8 @@ struct state {
  * wants. False: not on this host.
  */
 bool native_init(void);
+/* Loads DS and ES, which compatibility mode looks at. */
+void native_use_32(void);
 uint8_t *native_code(void);
 uint8_t *native_data(void); /* DATA_LEN bytes, writable alias */
 

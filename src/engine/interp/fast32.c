@@ -3,10 +3,10 @@
  * fast32.c - the fast paths of flat 32-bit code: the templates, made for it.
  */
 #define FAST64 0
-#include "engine/interp/fast_ops.h"
-#include "engine/interp/fast_branch.h"
-#include "engine/interp/fast_fuse.h"
-#include "engine/interp/fast_bind.h"
+#include "engine/interp/fast_ops.inc"
+#include "engine/interp/fast_branch.inc"
+#include "engine/interp/fast_fuse.inc"
+#include "engine/interp/fast_bind.inc"
 
 void fast32_bind(struct insn *in)
 {

@@ -49,12 +49,12 @@ enum leave {
 struct interp {
     struct decoder decoder;
     struct block *cache[BLOCK_CACHE]; /* by host address; never NULL */
-    struct block none;
     uint8_t *arena;
     size_t used;
     enum leave leave;
     bool plain;        /* tests: semantic functions only, no fast paths */
     struct insn single[2]; /* for interp_step() */
+    struct block none; /* what an empty slot of the cache points to */
 };
 
 static inline struct interp *interp_of(const struct vcpu *cpu)
@@ -70,7 +70,7 @@ static inline unsigned block_hash(const uint8_t *host)
 }
 
 #ifdef RINGFENCE_TRAMPOLINE
-#define GO(cpu, in) return (in)
+#define GO(cpu, in) return (void)(cpu), (in)
 #else
 #define GO(cpu, in) return (in)->exec((cpu), (in))
 #endif
