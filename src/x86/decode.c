@@ -237,7 +237,9 @@ static enum opnd put_operand(struct insn *in, const struct zinsn *z,
 
 static unsigned operand_width(const struct insn *in, const struct zinsn *z)
 {
-    const ZydisDecodedOperand *op = &z->op[0];
+    /* OUT names its port first, and that may be DX. */
+    const ZydisDecodedOperand *op =
+        &z->op[z->i.mnemonic == ZYDIS_MNEMONIC_OUT];
 
     if (z->i.operand_count_visible && op->type != ZYDIS_OPERAND_TYPE_POINTER &&
         op->type != ZYDIS_OPERAND_TYPE_IMMEDIATE && op->size >= 8 &&

@@ -75,15 +75,13 @@ static enum step sem_in(struct vcpu *cpu, const struct insn *in)
     return STEP_SYNC;
 }
 
-/* The accumulator is the second operand: its size is reg_width. */
 static enum step sem_out(struct vcpu *cpu, const struct insn *in)
 {
     uint16_t port = port_number(cpu, in, in->dst);
-    unsigned width = in->reg_width;
 
-    if (port_check(cpu, port, width))
+    if (port_check(cpu, port, in->width))
         return STEP_FAULT;
-    port_out(cpu, port, width, reg_get(cpu, R_RAX, width));
+    port_out(cpu, port, in->width, reg_get(cpu, R_RAX, in->width));
     return STEP_SYNC;
 }
 
