@@ -17,14 +17,19 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
 #define ESCAPE_KEY 0x01 /* Ctrl-A */
+/* How long it takes to believe that somebody listens. */
+#define SERIAL_NS 4000000000ull
+#define VIRTIO_NS 1000000000ull
 
 /*
  * Process-wide by nature: the terminal is, and a signal handler has no other
@@ -69,11 +74,72 @@ void console_guard_signals(void)
     }
 }
 
-static void console_raw(void)
+static struct termios raw_of(const struct termios *tty)
 {
-    struct termios t = restore.tty;
+    struct termios t = *tty;
 
     cfmakeraw(&t);
+    return t;
+}
+
+/*
+ * The keeper: nobody can handle SIGKILL, so a child waits for the end of the
+ * pipe and puts the terminal back if it is still as we left it. It has a
+ * session of its own, so that no key and no hang-up reaches it, and none of
+ * our files: locks on disks must go with us.
+ */
+static noreturn_fn void keeper_main(int end)
+{
+    struct termios now, raw = raw_of(&restore.tty);
+    sigset_t all;
+    char c;
+
+    prctl(PR_SET_NAME, "ringfence-tty");
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    setsid();
+    dup2(end, STDOUT_FILENO);
+    close_range(STDERR_FILENO, ~0u, 0);
+    while (read(STDOUT_FILENO, &c, 1) < 0 && errno == EINTR)
+        continue;
+    if (!tcgetattr(STDIN_FILENO, &now) && now.c_lflag == raw.c_lflag &&
+        now.c_iflag == raw.c_iflag && now.c_oflag == raw.c_oflag)
+        tcsetattr(STDIN_FILENO, TCSANOW, &restore.tty);
+    _exit(0);
+}
+
+/* Without one, only SIGKILL leaves the terminal raw: no reason to stop. */
+static void keeper_start(struct console *c)
+{
+    int end[2];
+
+    if (pipe2(end, O_CLOEXEC))
+        return;
+    c->keeper_pid = fork();
+    if (!c->keeper_pid)
+        close(end[1]), keeper_main(end[0]);
+    close(end[0]);
+    c->keeper = end[1];
+    if (c->keeper_pid < 0) {
+        close(c->keeper);
+        c->keeper = -1;
+    }
+}
+
+static void keeper_stop(struct console *c)
+{
+    if (c->keeper < 0)
+        return;
+    close(c->keeper);
+    c->keeper = -1;
+    while (waitpid(c->keeper_pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+static void console_raw(void)
+{
+    struct termios t = raw_of(&restore.tty);
+
     if (tcsetattr(STDIN_FILENO, TCSANOW, &t))
         return;
     restore.raw = true;
@@ -175,14 +241,43 @@ static void out_ready(struct loop_fd *lf, uint32_t events)
     }
 }
 
+/*
+ * Who gets input. Linux opens the serial port before it loads the driver of
+ * the virtio console, so what comes before then is for the latter; and that
+ * driver throws away what comes while it starts. So a new listener has to
+ * last a while first, or to say something.
+ */
+static struct chardev *in_target(struct console *c)
+{
+    bool keep = c->settled && c->listener == &c->serial;
+    struct chardev *now = NULL;
+
+    if (!c->virtio.client)
+        return &c->serial;
+    if (chardev_ready(&c->virtio))
+        now = &c->virtio;
+    else if (keep || chardev_room(&c->serial))
+        now = &c->serial;
+    if (now != c->listener) {
+        c->listener = now;
+        c->settled = false;
+        timer_cancel(&c->settle);
+        if (now)
+            timer_arm(&c->settle, clock_now(c->loop->clock) +
+                                      (now == &c->virtio ? VIRTIO_NS
+                                                         : SERIAL_NS));
+    }
+    return c->settled ? now : NULL;
+}
+
 /* Hands buffered input to whoever listens. */
 static void in_feed(struct console *c)
 {
     while (c->in_len) {
-        struct chardev *to =
-            chardev_ready(&c->virtio) ? &c->virtio : &c->serial;
+        struct chardev *to = in_target(c);
         uint8_t part[256];
-        size_t n = MIN(MIN(chardev_room(to), c->in_len), sizeof(part));
+        size_t n =
+            to ? MIN(MIN(chardev_room(to), c->in_len), sizeof(part)) : 0;
 
         if (!n)
             return;
@@ -300,6 +395,15 @@ static void in_pump(struct timer *t)
     in_watch(c);
 }
 
+static void in_settled(struct timer *t)
+{
+    struct console *c = container_of(t, struct console, settle);
+
+    c->settled = true;
+    in_feed(c);
+    in_watch(c);
+}
+
 static void console_accept(struct console *c)
 {
     in_feed(c);
@@ -321,6 +425,8 @@ static size_t virtio_write(struct chardev *chr, const uint8_t *b, size_t len)
     size_t n = console_write(c, b, len);
 
     c->virtio_waits |= n < len;
+    if (c->listener == chr && !c->settled)
+        timer_arm(&c->settle, 0); /* it lives */
     return n;
 }
 
@@ -414,8 +520,9 @@ int console_init(struct console *c, struct loop *loop,
     c->virtio.ops = &virtio_ops;
     c->in.fd = STDIN_FILENO;
     c->in.ready = in_ready;
-    c->sig.fd = -1;
+    c->sig.fd = c->keeper = -1;
     timer_init(&c->pump, loop, in_pump);
+    timer_init(&c->settle, loop, in_settled);
     signal(SIGPIPE, SIG_IGN);
     out_open(c);
     if (sig_open(c, err)) {
@@ -426,6 +533,7 @@ int console_init(struct console *c, struct loop *loop,
         signal(SIGTTOU, SIG_IGN); /* restoring must work in the background */
         c->tty = true;
         crash_hook_add(console_restore);
+        keeper_start(c);
         console_raw();
     }
     if (!loop_add(loop, &c->in, EPOLLIN, err))
@@ -450,6 +558,7 @@ void console_fini(struct console *c)
     if (c->out_on)
         loop_remove(c->loop, &c->out);
     timer_cancel(&c->pump);
+    timer_cancel(&c->settle);
     if (c->sig.fd >= 0) {
         loop_remove(c->loop, &c->sig);
         close(c->sig.fd);
@@ -459,5 +568,6 @@ void console_fini(struct console *c)
     c->out_opened = c->in_on = c->out_on = false;
     c->sig.fd = -1;
     console_restore();
+    keeper_stop(c);
     log_set_raw(false);
 }

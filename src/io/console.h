@@ -4,10 +4,11 @@
  * console.
  *
  * Output of both goes to stdout, through a bounded buffer, never blocking.
- * Input goes to the virtio console as soon as that one takes any, else to the
- * serial port. A terminal on stdin is put in raw mode, with Ctrl-A as escape;
- * it is restored by console_fini(), by the crash hooks, and by whoever calls
- * console_restore() from a signal handler.
+ * Input goes to the virtio console as soon as that one takes any; the serial
+ * port gets it when the virtio console does not come. A terminal on stdin is
+ * put in raw mode, with Ctrl-A as escape; it is restored by console_fini(), by
+ * the crash hooks, by whoever calls console_restore() from a signal handler,
+ * and after SIGKILL by a small process that waits for our end.
  */
 #pragma once
 
@@ -33,6 +34,11 @@ struct console {
     void *events_ctx;
     struct loop_fd in, out, sig;
     struct timer pump;   /* input that epoll does not cover */
+    struct chardev *listener; /* who input is for, NULL: nobody yet */
+    struct timer settle;      /* until we believe that: */
+    bool settled;
+    int keeper;          /* our end of the keeper's pipe, -1: none */
+    pid_t keeper_pid;
     bool in_polls;       /* stdin is known to epoll */
     bool in_on, in_eof;  /* in epoll's set; saw the end */
     bool out_polls, out_on, out_dead;

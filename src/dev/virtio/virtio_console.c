@@ -79,12 +79,20 @@ static bool console_ready(void *ctx)
            (q->used_idx || virtq_waiting(&c->v.q[RX]));
 }
 
-/* Each waiting chain takes a byte at least. */
+/* As much as the next chain takes. */
 static size_t console_can_receive(void *ctx)
 {
     struct virtio_console *c = ctx;
+    struct virtq *q = &c->v.q[RX];
+    int r = virtio_running(&c->v) ? virtq_pop(q, &c->rx_chain) : 0;
 
-    return virtio_running(&c->v) ? virtq_waiting(&c->v.q[RX]) : 0;
+    if (r < 0)
+        virtio_broken(&c->v, "bad receive queue");
+    if (r <= 0)
+        return 0;
+    virtq_unpop(q);
+    /* One without room goes back by itself when something comes. */
+    return MAX(c->rx_chain.in_len, 1);
 }
 
 static void console_receive(void *ctx, const uint8_t *buf, size_t len)
@@ -138,11 +146,25 @@ static const struct chardev_client console_client = {
     .resize = console_resize,
 };
 
+/*
+ * Linux reads the size when it is told of a change, not when it starts; and
+ * before its terminal exists it does not listen. Its first output is proof.
+ */
+static void console_tell_size(struct virtio_console *c)
+{
+    if (c->size_told)
+        return;
+    c->size_told = true;
+    if ((c->v.agreed & F_SIZE) && c->cols && c->rows)
+        virtio_config_changed(&c->v);
+}
+
 static void console_notify(struct virtio *v, unsigned q)
 {
     struct virtio_console *c = console_of(v);
 
     if (q == TX) {
+        console_tell_size(c);
         if (!c->out_waits)
             console_transmit(c);
         return;
@@ -174,7 +196,7 @@ static void console_stop(struct virtio *v)
 {
     struct virtio_console *c = console_of(v);
 
-    c->out_waits = false;
+    c->out_waits = c->size_told = false;
     c->out_done = 0;
 }
 
@@ -223,6 +245,7 @@ static int virtio_console_load(struct device *d, struct state_reader *r,
     c->out_done = state_get(r, "out_done");
     if (virtio_load(&c->v, r, err))
         return -err->code;
+    c->size_told = true;
     if (virtio_running(&c->v)) {
         console_transmit(c);
         virtio_config_changed(&c->v); /* another terminal, another size */
@@ -252,7 +275,7 @@ int virtio_console_init(struct virtio_console *c, unsigned instance,
     c->chr = chr;
     c->cols = chr ? chr->cols : 0;
     c->rows = chr ? chr->rows : 0;
-    c->out_waits = false;
+    c->out_waits = c->size_told = false;
     c->out_done = 0;
     if (pci_add(host, &c->v.pci, err))
         return -err->code;
