@@ -282,7 +282,7 @@ static int step_blk(struct machine *m, struct error *err)
     for (i = 0; i < m->cfg->disks; i++) {
         snprintf(serial, sizeof(serial), "ringfence%u", i);
         if (virtio_blk_init(&m->blk[i], i, &m->pci, &m->loop, &m->disk[i],
-                            serial, 1, err))
+                            serial, MIN(m->cfg->cpus, VIRTIO_QUEUES_MAX), err))
             return -err->code;
         machine_device(m, &m->blk[i].v.pci.dev);
     }
