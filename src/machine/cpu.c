@@ -31,7 +31,8 @@ static bool machine_cpu_awake(const struct machine_cpu *mc)
 
     if (mc->cpu.wait_sipi)
         return attn & (ATTN_INIT | ATTN_SIPI | ATTN_KICK);
-    return attn & (mc->cpu.attn_mask | ATTN_KICK);
+    /* armed breakpoints are no reason to wake: only what ends HLT is */
+    return attn & ((mc->cpu.attn_mask & ~(uint32_t)ATTN_STEP) | ATTN_KICK);
 }
 
 static void machine_cpu_sleep(struct machine_cpu *mc)
