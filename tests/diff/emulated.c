@@ -132,6 +132,14 @@ fail:
     return false;
 }
 
+void emulated_fini(void)
+{
+    engine_interp.vcpu_fini(emu.cpu);
+    mmu_fini(emu.cpu);
+    guest_mem_fini(&emu.mem);
+    free(emu.cpu);
+}
+
 const struct cpu_model *emulated_model(void)
 {
     return &emu.model;

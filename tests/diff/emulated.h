@@ -9,6 +9,7 @@
 
 /* plain: semantic functions only, without the interpreter's fast paths. */
 bool emulated_init(bool plain);
+void emulated_fini(void);
 const struct cpu_model *emulated_model(void);
 uint8_t *emulated_data(void); /* DATA_LEN bytes of guest memory */
 /* Copies len bytes of code to CODE_ADDR + off. */

@@ -3,6 +3,7 @@
  * oracle.c - the host CPU against the interpreter, form by form.
  *
  *     oracle [--seed N|random] [--minutes M] [--each N] [--plain] [--32]
+ *            [--tag TEXT]
  *
  * Every form runs --each times from random states, and then random sequences
  * of register instructions, which end in a conditional branch. All registers,
@@ -406,7 +407,7 @@ static void try_sequence(void)
 static void usage(void)
 {
     fprintf(stderr, "usage: oracle [--seed N|random] [--minutes M] "
-                    "[--each N] [--plain] [--32]\n");
+                    "[--each N] [--plain] [--32] [--tag TEXT]\n");
     exit(2);
 }
 
@@ -420,7 +421,8 @@ int main(int argc, char **argv)
 {
     unsigned each = 60, covered = 0, minutes = 0, forms_bad;
     bool plain = false, code32 = false;
-    char suffix[32];
+    const char *tag = "";
+    char suffix[64];
     time_t end;
 
     t.seed = 1;
@@ -437,6 +439,8 @@ int main(int argc, char **argv)
                          : (uint64_t)time(NULL) * 2654435761u;
         else if (!strcmp(argv[i], "--minutes"))
             minutes = (unsigned)atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--tag")) /* ends the names of the claims */
+            tag = argv[++i];
         else if (!strcmp(argv[i], "--each"))
             each = (unsigned)atoi(argv[++i]);
         else
@@ -472,11 +476,12 @@ int main(int argc, char **argv)
                     ZydisMnemonicGetString(t.forms[i].mnemonic),
                     t.forms[i].map, t.forms[i].opcode, t.forms[i].pp,
                     t.forms[i].w, t.forms[i].l, t.forms[i].mem ? "mem" : "");
-    snprintf(suffix, sizeof(suffix), "%s%s", code32 ? "-32" : "",
-             plain ? "-plain" : "");
+    snprintf(suffix, sizeof(suffix), "%s%s%s", code32 ? "-32" : "",
+             plain ? "-plain" : "", tag);
     result("forms", suffix, forms_bad);
     result("sequences", suffix, t.mismatches - forms_bad);
     result("every-form-covered", suffix, covered != t.count);
     free(t.forms);
+    emulated_fini();
     return t.mismatches != 0;
 }
