@@ -11,7 +11,6 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -174,10 +173,10 @@ bool native_init(void)
     static const int sigs[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
     struct sigaction sa = {.sa_sigaction = on_signal,
                            .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-    stack_t ss = {.ss_size = 1 << 18};
+    static uint8_t stack[1 << 18];
+    stack_t ss = {.ss_sp = stack, .ss_size = sizeof(stack)};
 
-    ss.ss_sp = malloc(ss.ss_size);
-    if (!ss.ss_sp || sigaltstack(&ss, NULL) || !map_all())
+    if (sigaltstack(&ss, NULL) || !map_all())
         return false;
     for (unsigned i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++)
         sigaction(sigs[i], &sa, sigs[i] == SIGFPE ? &nat.others : NULL);
