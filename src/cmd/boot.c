@@ -14,6 +14,7 @@
 #include "cmd/options.h"
 #include "engine/engine.h"
 #include "io/console.h"
+#include "machine/gdb.h"
 #include "machine/machine.h"
 #include "mem/guest_mem.h"
 #include "x86/cpuid.h"
@@ -182,6 +183,22 @@ static int boot_no_reboot(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
+static int boot_gdb(void *ctx, const char *v, struct error *err)
+{
+    if (gdb_address_check(v, err))
+        return error_prefix(err, "--gdb %s", v);
+    ((struct boot_args *)ctx)->cfg.gdb = v;
+    return 0;
+}
+
+static int boot_gdb_nowait(void *ctx, const char *v, struct error *err)
+{
+    (void)v;
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.gdb_nowait = true;
+    return 0;
+}
+
 static int boot_verbose(void *ctx, const char *v, struct error *err)
 {
     (void)v;
@@ -217,6 +234,10 @@ static const struct option_spec boot_options[] = {
      "help lists them", boot_cpu},
     {"no-reboot", NULL, NULL, "leave when the guest reboots",
      boot_no_reboot},
+    {"gdb", NULL, "PORT|unix:PATH", "wait for gdb there: 127.0.0.1:PORT, or a "
+     "socket;\nthe guest starts with gdb's `continue'", boot_gdb},
+    {"gdb-nowait", NULL, NULL, "start without waiting for gdb",
+     boot_gdb_nowait},
     {"verbose", "v", NULL, "say more, and count events", boot_verbose},
     {"help", "h", NULL, "this text", boot_help_option},
     {0},

@@ -16,6 +16,7 @@ enum engine_exit {
     ENGINE_HALTED,   /* cpu->halted: sleep until vcpu_attn() */
     ENGINE_KICKED,   /* ATTN_KICK was seen and cleared */
     ENGINE_SHUTDOWN, /* triple fault */
+    ENGINE_DEBUG,    /* a debugger's point or step: cpu->debug says which */
 };
 
 struct engine_ops {

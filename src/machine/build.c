@@ -347,6 +347,7 @@ static const struct machine_step machine_steps[] = {
     {"memory", step_mem, unstep_mem},
     {"interrupt controllers", step_irqchip, unstep_irqchip},
     {"vCPUs", machine_cpus_init, machine_cpus_fini},
+    {"debugger", gdb_init, gdb_fini},
     {"signals", step_signals, unstep_signals},
     {"console", step_console, unstep_console},
     {"devices", step_nothing, unstep_devices},

@@ -70,7 +70,7 @@ static bool machine_cpu_gate(struct machine_cpu *mc)
     bool go;
 
     pthread_mutex_lock(&m->park_lock);
-    while (m->pause && !m->leave) {
+    while ((m->pause || mc->frozen) && !m->leave) {
         mc->parked = true;
         pthread_cond_broadcast(&m->parked);
         pthread_cond_wait(&mc->wake, &m->park_lock);
@@ -117,6 +117,8 @@ static void *machine_cpu_thread(void *arg)
         } else if (rc == ENGINE_SHUTDOWN) {
             machine_request(mc->m, MACHINE_TRIPLE, 0);
             machine_cpu_stuck(mc);
+        } else if (rc == ENGINE_DEBUG) {
+            gdb_cpu_stopped(mc);
         } else if (rc < 0) {
             machine_cpu_failed(mc, &err);
             machine_cpu_stuck(mc);

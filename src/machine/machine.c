@@ -60,6 +60,13 @@ static int machine_reboot(struct machine *m, struct error *err)
     return 0;
 }
 
+/* Unless a debugger wants the vCPUs to stay where they are. */
+static void machine_go_on(struct machine *m)
+{
+    if (!gdb_holds(m))
+        machine_resume(m);
+}
+
 /* Takes the request. True: go on running. */
 static bool machine_serve(struct machine *m, struct error *err)
 {
@@ -75,14 +82,14 @@ static bool machine_serve(struct machine *m, struct error *err)
         why = MACHINE_PANIC;
     if (why == MACHINE_RESET && !m->cfg->no_reboot) {
         if (!machine_reboot(m, err)) {
-            machine_resume(m);
+            machine_go_on(m);
             return true;
         }
         why = MACHINE_FAILED;
     } else if (why == MACHINE_FAILED) {
         *err = m->failure;
     } else if (why == MACHINE_RUNS) {
-        machine_resume(m);
+        machine_go_on(m);
         return true;
     }
     m->result.end = why;

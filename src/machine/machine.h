@@ -28,6 +28,8 @@ struct machine_config {
     unsigned disks;
     bool no_reboot;
     bool verbose; /* counters on stderr at the end */
+    const char *gdb; /* where a debugger connects, gdb.h; NULL: nowhere */
+    bool gdb_nowait; /* runs without waiting for it */
 };
 
 /* Why a machine ended. */

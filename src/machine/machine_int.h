@@ -23,6 +23,7 @@
 #include "engine/engine.h"
 #include "io/console.h"
 #include "irq/irqchip.h"
+#include "machine/gdb.h"
 #include "machine/machine.h"
 #include "x86/cpuid.h"
 
@@ -37,6 +38,7 @@ struct machine_cpu {
     bool started;
     pthread_cond_t wake; /* with park_lock */
     bool parked;         /* park_lock */
+    bool frozen;         /* park_lock; the debugger lets only others run */
     atomic_bool asleep;  /* in HLT: attn is to be told by `wake` */
 };
 
@@ -84,6 +86,7 @@ struct machine {
     enum machine_end request;
     struct machine_result result;
     struct error failure;
+    struct gdb *gdb; /* NULL without --gdb */
     unsigned built; /* steps of machine_steps that are done */
 };
 

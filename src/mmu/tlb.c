@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "x86/debug.h"
+
 static uint64_t rights_config(const struct vcpu *cpu)
 {
     return (cpu->cr0 & (CR0_WP | CR0_PG)) |
@@ -138,6 +140,8 @@ static enum tlb_mode mode_now(const struct vcpu *cpu)
 /* Watchpoints and alignment checks look at every access. */
 static bool must_be_slow(const struct vcpu *cpu)
 {
+    if (debug_watches(cpu))
+        return true;
     if (cpu->cpl == 3 && (cpu->rflags & FLAG_AC) && (cpu->cr0 & CR0_AM))
         return true;
     for (unsigned i = 0; i < 4; i++)
@@ -256,6 +260,8 @@ static void watch(struct vcpu *cpu, gva_t gva, unsigned size, bool write)
 static int check_slow(struct vcpu *cpu, gva_t gva, unsigned size,
                       unsigned access)
 {
+    if (debug_watches(cpu) && !(access & ACC_FETCH))
+        debug_access(cpu, gva, size, access & ACC_WRITE);
     if (access & (ACC_SYSTEM | ACC_FETCH))
         return 0;
     if (size <= 8 && (gva & (size - 1)) && cpu->cpl == 3 &&

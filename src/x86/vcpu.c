@@ -13,6 +13,7 @@
 
 #include "base/state.h"
 #include "x86/cpuid.h"
+#include "x86/debug.h"
 #include "x86/flags.h"
 #include "x86/msr.h"
 #include "x86/segment.h"
@@ -51,7 +52,7 @@ void vcpu_update_rflags(struct vcpu *cpu)
         mask &= ~(uint32_t)ATTN_NMI;
     cpu->attn_mask = mask;
     attn_step(cpu, (cpu->rflags & FLAG_TF) || (cpu->dr7 & 0xff) ||
-                       cpu->db_pending);
+                       cpu->db_pending || debug_steps(cpu));
     if (cpu->mmu)
         cpu->mmu->select(cpu);
 }

@@ -20,6 +20,7 @@
 struct vcpu;
 struct cpu_model;
 struct ref;
+struct vcpu_debug;
 struct state_writer;
 struct state_reader;
 
@@ -59,6 +60,7 @@ enum attn {
     ATTN_STEP = 1 << 6,  /* TF or armed breakpoints: one insn at a time */
     ATTN_SMC = 1 << 7,   /* this vCPU wrote code it may be executing */
     ATTN_SMI = 1 << 8,
+    ATTN_DEBUG = 1 << 9, /* this vCPU touched a debugger's watchpoint */
 };
 
 /* Who holds events back for one instruction [SDM 3A 6.8.1, 6.8.3]. */
@@ -189,6 +191,7 @@ struct vcpu {
     void (*wake)(struct vcpu *cpu);
     gpa_t apic_page;     /* xAPIC MMIO page, or UINT64_MAX: off or x2APIC */
 
+    struct vcpu_debug *debug; /* x86/debug.h; NULL: no debugger */
     void *mmu_state;     /* mmu/ */
     void *engine_state;  /* engine/ */
     uint64_t insns;      /* retired, counted a block at a time */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "x86/debug.h"
 #include "x86/reissue.h"
 
 /*
@@ -86,26 +87,30 @@ static unsigned decode_run(struct vcpu *cpu, struct block *b,
                            const uint8_t *host, unsigned off)
 {
     struct decoder *d = &interp_of(cpu)->decoder;
-    unsigned at = off, len;
+    unsigned at = off, len, guards = debug_guards(cpu, off), place = 0;
     struct insn *in = b->insn;
 
-    b->count = 0;
-    while (b->count < BLOCK_INSNS_MAX && at < PAGE_SIZE) {
+    if (guards)
+        *in++ = (struct insn){.exec = exec_break};
+    while (guards + place < BLOCK_INSNS_MAX && at < PAGE_SIZE) {
         unsigned avail = (unsigned)MIN(PAGE_SIZE - at, 15);
 
+        if (place && debug_guards(cpu, at))
+            break;
         len = insn_decode(d, in, host + (at - off), avail, cpu->code_width, at);
         if (!len)
             break;
         in->exec = exec_generic;
-        in->place = ++b->count;
+        in->place = (uint8_t)++place;
         fast_bind(cpu, in);
         at += len;
         if (ends_block(in++))
             break;
     }
-    for (unsigned i = 0; i + 1 < b->count; i++)
+    b->count = (uint8_t)(guards + place);
+    for (unsigned i = guards; i + 1 < b->count; i++)
         fast_fuse(cpu, &b->insn[i]);
-    if (b->count)
+    if (place)
         sentinel(in, in - 1);
     return at - off;
 }
@@ -159,6 +164,8 @@ static struct block *block_build_crossing(struct vcpu *cpu,
 
     if (cpu->code_width != 8 || mmu_fetch(cpu, next, &host2, &gpa2))
         return &ip->none; /* interp_fetch() raises what there is to raise */
+    if (debug_guards(cpu, gpa & PAGE_OFFSET))
+        return &ip->none; /* step_one() looks for breakpoints */
     cp1 = mmu_watch_code(cpu, gpa & ~PAGE_OFFSET, gpa & PAGE_OFFSET,
                          (unsigned)(PAGE_SIZE - (gpa & PAGE_OFFSET)));
     cp2 = mmu_watch_code(cpu, gpa2, 0, 15);

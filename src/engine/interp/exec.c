@@ -4,6 +4,8 @@
  */
 #include "engine/interp/interp_int.h"
 
+#include "x86/debug.h"
+
 static const struct insn *leave(struct vcpu *cpu, const struct insn *in,
                                 enum leave why)
 {
@@ -68,4 +70,12 @@ const struct insn *exec_guard(struct vcpu *cpu, const struct insn *in)
         NEXT(cpu, in);
     /* not known to be mapped, or something else: from scratch */
     return leave(cpu, in, LEAVE_SINGLE);
+}
+
+const struct insn *exec_break(struct vcpu *cpu, const struct insn *in)
+{
+    cpu->rip = insn_rip(cpu, in + 1); /* linked branches leave it stale */
+    if (likely(!debug_breaks(cpu, code_linear_wrapped(cpu))))
+        NEXT(cpu, in);
+    return leave(cpu, in, LEAVE_BREAK);
 }

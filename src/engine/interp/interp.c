@@ -17,6 +17,7 @@
 #include "engine/engine.h"
 #include "engine/interp/interp.h"
 #include "x86/cpuid.h"
+#include "x86/debug.h"
 #include "x86/exception.h"
 
 #define RUN_ON (-1) /* no engine_exit: go on */
@@ -82,6 +83,8 @@ static void interp_forget(struct vcpu *cpu, gpa_t page)
 static int event_exception(struct vcpu *cpu)
 {
     cpu->counters[CTR_EXCEPTION]++;
+    if (unlikely(cpu->debug != NULL))
+        debug_access_undone(cpu);
     return exc_deliver(cpu) == STEP_STOP ? ENGINE_SHUTDOWN : RUN_ON;
 }
 
@@ -208,6 +211,15 @@ static void step_flags(struct vcpu *cpu, const struct insn *in, enum step step)
         cpu->rflags |= FLAG_RF;
 }
 
+/* A debugger wants to know; what happened first is what it is told. */
+static int debug_stop(struct vcpu *cpu, enum debug_stop why)
+{
+    vcpu_attn_clear(cpu, ATTN_DEBUG);
+    if (cpu->debug->stop == DEBUG_NONE)
+        cpu->debug->stop = why;
+    return ENGINE_DEBUG;
+}
+
 /* One instruction, by its semantics; then what is to follow it. */
 static int step_one(struct vcpu *cpu)
 {
@@ -216,6 +228,10 @@ static int step_one(struct vcpu *cpu)
     enum step step;
 
     cpu->counters[CTR_STEP]++;
+    /* a debugger's own step leaves the breakpoint that it is on */
+    if (unlikely(cpu->debug != NULL) && !cpu->debug->step &&
+        debug_breaks(cpu, code_linear_wrapped(cpu)))
+        return debug_stop(cpu, DEBUG_BREAK);
     if ((cpu->dr7 & 0xff) && !ss && breakpoint_here(cpu))
         return event_exception(cpu);
     if (interp_fetch(cpu, in))
@@ -250,7 +266,7 @@ static int step_one(struct vcpu *cpu)
  * Everything in attn that counts now; ENGINE_* to return, RUN_ON to go on.
  * An interrupt shadow lets one instruction pass first.
  */
-static int events(struct vcpu *cpu)
+static int events_take(struct vcpu *cpu)
 {
     uint32_t attn = atomic_load(&cpu->attn);
 
@@ -258,6 +274,8 @@ static int events(struct vcpu *cpu)
         mmu_inbox(cpu);
     if (attn & ATTN_SMC)
         vcpu_attn_clear(cpu, ATTN_SMC);
+    if (attn & ATTN_DEBUG)
+        return debug_stop(cpu, DEBUG_WATCH);
     if (attn & ATTN_INIT)
         return event_init(cpu);
     if (attn & ATTN_SIPI)
@@ -273,6 +291,9 @@ static int events(struct vcpu *cpu)
         return event_debug(cpu);
     if (cpu->shadow && !cpu->halted)
         return step_one(cpu);
+    /* steps pass interrupts by: a debugger follows the code, not the clock */
+    if (debug_steps(cpu) && !cpu->halted)
+        return step_one(cpu);
     if (attn & cpu->attn_mask & ATTN_NMI)
         return event_nmi(cpu);
     if (attn & cpu->attn_mask & ATTN_INTR)
@@ -282,6 +303,14 @@ static int events(struct vcpu *cpu)
     if (attn & ATTN_STEP)
         return step_one(cpu);
     return RUN_ON;
+}
+
+static int events(struct vcpu *cpu)
+{
+    int exit = events_take(cpu);
+
+    return exit == RUN_ON && debug_steps(cpu) ? debug_stop(cpu, DEBUG_STEP)
+                                              : exit;
 }
 
 /* Runs blocks until something wants to be looked at. */
@@ -312,6 +341,8 @@ static int run_blocks(struct vcpu *cpu)
         return ENGINE_SHUTDOWN;
     case LEAVE_SINGLE:
         return step_one(cpu);
+    case LEAVE_BREAK:
+        return debug_stop(cpu, DEBUG_BREAK);
     default:
         return RUN_ON;
     }

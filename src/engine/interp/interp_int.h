@@ -44,6 +44,7 @@ enum leave {
     LEAVE_HALT,
     LEAVE_STOP,
     LEAVE_SINGLE, /* run the instruction at cpu->rip from a fresh decode */
+    LEAVE_BREAK, /* a debugger's breakpoint is at cpu->rip */
 };
 
 struct interp {
@@ -82,6 +83,12 @@ static inline gva_t code_linear(const struct vcpu *cpu)
     return cpu->rip + cpu->seg_base[SEG_CS];
 }
 
+/* As breakpoints have it: 32 bits outside 64-bit mode. */
+static inline gva_t code_linear_wrapped(const struct vcpu *cpu)
+{
+    return code_linear(cpu) & (cpu->code_width == 8 ? ~0ull : 0xffffffffull);
+}
+
 /* The cached block at cpu->rip, or NULL: build it, or a fetch faults. */
 static inline struct block *block_cached(const struct vcpu *cpu)
 {
@@ -114,6 +121,7 @@ void block_forget_all(struct vcpu *cpu);
 exec_fn exec_generic;  /* calls in->sem */
 exec_fn exec_sentinel; /* behind the last instruction of a block */
 exec_fn exec_guard;    /* before one that crosses a page; imm: host2 */
+exec_fn exec_break;    /* first of a block at a debugger's breakpoint */
 
 /* Leaves the block: cpu->rip is set, go on there. */
 static inline const struct insn *exec_dispatch(struct vcpu *cpu)
