@@ -29,6 +29,9 @@ OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
 LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJ))
 TEST_SRC := $(sort $(wildcard tests/unit/*.c))
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+FUZZ_LIB := fuzz world
+FUZZERS := $(filter-out $(FUZZ_LIB:%=$(BUILD)/fuzz/%), \
+    $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c)))
 
 all: $(BUILD)/ringfence
 
@@ -73,6 +76,15 @@ $(BUILD)/tests/oracle: $(wildcard tests/diff/*.c tests/diff/*.h) $(LIB_OBJ)
 
 unit-tests: $(TESTS)
 
+$(BUILD)/fuzz/%.o: tests/fuzz/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests/fuzz -MMD -MP -c -o $@ $<
+
+$(FUZZERS): %: %.o $(FUZZ_LIB:%=$(BUILD)/fuzz/%.o) $(LIB_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+fuzzers: $(FUZZERS)
+
 run:
 	@scripts/setup build run
 	@$(MAKE) --no-print-directory -j$$(nproc) all
@@ -103,7 +115,7 @@ install: all
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(TESTS:=.d)
+-include $(OBJ:.o=.d) $(TESTS:=.d) $(wildcard $(BUILD)/fuzz/*.d)
 
-.PHONY: all help unit-tests run check test bench check-style install clean
+.PHONY: all help unit-tests fuzzers run check test bench check-style install clean
 .DELETE_ON_ERROR:

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * boot.c - kernel files that lie. The input is the file; samples are small
+ * bzImages and ELF files with a PVH note that would be loaded as they are.
+ */
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "boot/boot.h"
+#include "world.h"
+
+static struct guest_mem mem;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void le(uint8_t *p, unsigned bytes, uint64_t v)
+{
+    memcpy(p, &v, bytes);
+}
+
+static size_t sample_bzimage(uint64_t seed, uint8_t *b)
+{
+    size_t len = 0x2000;
+
+    memset(b, (int)(seed & 0xff), len);
+    b[0x1f1] = 1;
+    le(b + 0x1f4, 4, (len - 1024) / 16);
+    le(b + 0x1fe, 2, 0xaa55);
+    memcpy(b + 0x200, "\xeb\x6aHdrS\x0f\x02", 8);
+    b[0x211] = 1;
+    le(b + 0x22c, 4, 0x7fffffff);
+    le(b + 0x230, 4, 0x200000);
+    b[0x234] = 1;
+    le(b + 0x236, 2, 1);
+    le(b + 0x238, 4, 2047);
+    le(b + 0x258, 8, 0x1000000);
+    le(b + 0x260, 4, 0x200000);
+    return len;
+}
+
+static size_t sample_elf(uint64_t seed, uint8_t *b)
+{
+    static const uint8_t note[] = {4, 0, 0,   0,   4,   0, 0, 0, 18, 0,
+                                   0, 0, 'X', 'e', 'n', 0, 0, 0, 0,  1};
+    size_t len = 0x1000;
+
+    memset(b, 0, len);
+    memcpy(b,
+           "\x7f"
+           "ELF\x02\x01\x01",
+           7);
+    b[16] = 2;
+    b[18] = 62;
+    b[20] = 1;
+    le(b + 24, 8, 0x1000000);
+    b[32] = 64;
+    b[52] = 64;
+    b[54] = 56;
+    b[56] = 2;
+    le(b + 64, 4, 1);
+    le(b + 64 + 8, 8, 0x200);
+    le(b + 64 + 24, 8, 0x1000000);
+    le(b + 64 + 32, 8, 0x100 + (seed & 0xff));
+    le(b + 64 + 40, 8, 0x2000);
+    le(b + 120, 4, 4);
+    le(b + 120 + 8, 8, 0x100);
+    le(b + 120 + 32, 8, sizeof(note));
+    le(b + 120 + 40, 8, sizeof(note));
+    le(b + 120 + 48, 8, 4);
+    memcpy(b + 0x100, note, sizeof(note));
+    return len;
+}
+
+static size_t sample(uint64_t seed, uint8_t *buf, size_t room)
+{
+    (void)room;
+    return seed & 1 ? sample_bzimage(seed >> 8, buf)
+                    : sample_elf(seed >> 8, buf);
+}
+
+static void one(struct fuzz *f)
+{
+    static const struct acpi_config acpi = {
+        .cpus = 2,
+        .ecam_base = 0xe0000000,
+        .ecam_buses = 256,
+        .mmio32_base = 0xc0000000,
+        .mmio32_len = 0x20000000,
+        .mmio64_base = 0x400000000,
+        .mmio64_len = 0x400000000,
+    };
+    struct boot_source src = {.append = "console=ttyS0", .acpi = &acpi};
+    int fd = memfd_create("kernel", MFD_CLOEXEC);
+    struct boot_state out;
+    struct error err = {0};
+    char path[64];
+
+    FUZZ_CHECK(fd >= 0);
+    FUZZ_CHECK(write(fd, f->data, f->len) == (ssize_t)f->len);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    /* Every other input is its own initrd. */
+    if (boot_open(&src, path, f->len & 1 ? path : NULL, &err)) {
+        FUZZ_CHECK(err.code && err.msg[0] && !strchr(err.msg, '\n'));
+    } else {
+        if (boot_load(&src, &mem, &out, &err))
+            FUZZ_CHECK(err.code && err.msg[0] && !strchr(err.msg, '\n'));
+        boot_close(&src);
+    }
+    close(fd);
+}
+
+static const struct fuzz_target target = {
+    .name = "boot",
+    .corpus = "boot",
+    .max_len = 4096,
+    .runs = 50000,
+    .one = one,
+    .sample = sample,
+};
+
+int main(int argc, char **argv)
+{
+    struct error err;
+    int rc;
+
+    FUZZ_CHECK(!guest_mem_init(&mem, 64 * MiB, &lock, &err));
+    world_fence(&mem);
+    rc = fuzz_main(argc, argv, &target);
+    guest_mem_fini(&mem);
+    return rc;
+}
