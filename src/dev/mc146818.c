@@ -85,7 +85,8 @@ static void rtc_fill(struct mc146818 *c)
     c->ram[REG_WDAY] = rtc_encode(c, tm.tm_wday + 1);
     c->ram[REG_MDAY] = rtc_encode(c, tm.tm_mday);
     c->ram[REG_MONTH] = rtc_encode(c, tm.tm_mon + 1);
-    c->ram[REG_YEAR] = rtc_encode(c, tm.tm_year % 100);
+    /* tm_year is negative where a guest has set the 19th century. */
+    c->ram[REG_YEAR] = rtc_encode(c, (tm.tm_year + 1900) % 100);
     c->ram[MC146818_CENTURY] = rtc_encode(c, (tm.tm_year + 1900) / 100);
 }
 
