@@ -35,11 +35,12 @@ static uint64_t host_now(void)
 void clock_start(struct clock *c, uint64_t now_ns)
 {
     c->base_ns = host_now() - now_ns;
+    c->stands = 0;
 }
 
 uint64_t clock_now(const struct clock *c)
 {
-    return host_now() - c->base_ns;
+    return (c->stands ? c->stands : host_now()) - c->base_ns;
 }
 
 /* Sets timer_fd to the first deadline, if it is not there already. */
@@ -49,6 +50,8 @@ static void loop_program(struct loop *l)
     struct itimerspec its = {0};
     uint64_t host;
 
+    if (l->clock->stands)
+        first = 0;
     if (first == l->programmed)
         return;
     if (first) {
@@ -250,6 +253,27 @@ static void loop_fire(struct loop *l)
         heap_remove(l, t);
         t->fire(t);
     }
+}
+
+void loop_time_stop(struct loop *l)
+{
+    if (l->clock->stands)
+        return;
+    l->clock->stands = host_now();
+    loop_program(l);
+}
+
+uint64_t loop_time_go(struct loop *l)
+{
+    uint64_t ns;
+
+    if (!l->clock->stands)
+        return 0;
+    ns = host_now() - l->clock->stands;
+    l->clock->base_ns += ns;
+    l->clock->stands = 0;
+    loop_program(l);
+    return ns;
 }
 
 void loop_run(struct loop *l)

@@ -21,6 +21,7 @@
  */
 struct clock {
     uint64_t base_ns; /* CLOCK_MONOTONIC at start, less what was restored */
+    uint64_t stands;  /* CLOCK_MONOTONIC when it was stopped; 0: it runs */
 };
 void clock_start(struct clock *c, uint64_t now_ns);
 uint64_t clock_now(const struct clock *c);
@@ -59,6 +60,13 @@ void loop_fini(struct loop *l);
 /* Runs until loop_stop(). Takes and releases the lock around callbacks. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* any thread */
+
+/*
+ * Locked, and while no vCPU runs. Between the two the clock stands still and
+ * no timer's time comes; loop_time_go() returns how long it was, in ns.
+ */
+void loop_time_stop(struct loop *l);
+uint64_t loop_time_go(struct loop *l);
 
 int loop_add(struct loop *l, struct loop_fd *lf, uint32_t events,
              struct error *err) must_check;

@@ -88,7 +88,7 @@ static void machine_on_signal(struct loop_fd *lf, uint32_t events)
     (void)events;
     if (read(lf->fd, &si, sizeof(si)) != sizeof(si))
         return;
-    if (m->button_pressed || !acpi_pm_power_button(&m->pm)) {
+    if (m->button_pressed || gdb_held(m) || !acpi_pm_power_button(&m->pm)) {
         machine_request(m, MACHINE_STOPPED, 0);
         return;
     }

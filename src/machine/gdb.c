@@ -23,6 +23,44 @@
 
 /* --- stopping --- */
 
+/*
+ * The guest's time stands still with it: no watchdog of its own finds that
+ * it was away.
+ */
+static void gdb_hold(struct gdb *g)
+{
+    if (!g->held)
+        g->tsc = __builtin_ia32_rdtsc();
+    g->held = true;
+    loop_time_stop(&g->m->loop);
+}
+
+static void gdb_let_go(struct gdb *g)
+{
+    uint64_t tsc = __builtin_ia32_rdtsc() - g->tsc;
+    uint64_t ns = loop_time_go(&g->m->loop);
+    unsigned i;
+
+    for (i = 0; i < g->m->cfg->cpus; i++)
+        g->m->cpu[i].cpu.tsc_offset -= tsc;
+    if (!g->ran)
+        g->m->rtc.epoch += (int64_t)ns; /* it boots at the hour it is */
+    g->ran = true;
+    g->held = false;
+    g->started = true;
+}
+
+bool gdb_held(const struct machine *m)
+{
+    return m->gdb && m->gdb->held;
+}
+
+void gdb_powered_on(struct machine *m)
+{
+    if (m->gdb)
+        m->gdb->tsc = __builtin_ia32_rdtsc();
+}
+
 static void gdb_want(struct gdb *g, int stopper)
 {
     struct machine *m = g->m;
@@ -97,13 +135,13 @@ bool gdb_holds(struct machine *m)
     loop_lock(&m->loop);
     if (g->client.fd < 0) { /* it left while the guest ran */
         if (!g->held) {
-            g->held = true;
+            gdb_hold(g);
             gdb_detach(g);
         }
         loop_unlock(&m->loop);
         return g->held;
     }
-    g->held = true;
+    gdb_hold(g);
     gdb_stop_reply(g, stopper);
     if (g->started)
         gdb_send(g, g->last_stop);
@@ -152,8 +190,7 @@ static void gdb_release(struct gdb *g, const enum gdb_action *action)
     pthread_mutex_unlock(&m->park_lock);
     for (i = 0; i < m->cfg->cpus; i++)
         vcpu_update_rflags(&m->cpu[i].cpu);
-    g->held = false;
-    g->started = true;
+    gdb_let_go(g);
     machine_resume(m);
 }
 
@@ -198,7 +235,7 @@ void gdb_disconnect(struct gdb *g)
     close(g->client.fd);
     g->client.fd = -1;
     g->in_len = g->out_len = 0;
-    if (g->held && g->started)
+    if (g->held && g->ran)
         gdb_detach(g);
     else if (!g->held)
         gdb_want(g, -1);
@@ -356,6 +393,7 @@ int gdb_init(struct machine *m, struct error *err)
     m->gdb = g;
     g->m = m;
     g->client.fd = g->listener.fd = g->stopper = -1;
+    g->ran = m->cfg->gdb_nowait;
     for (i = 0; i < m->cfg->cpus; i++) {
         g->cpu[i].points = &g->points;
         m->cpu[i].cpu.debug = &g->cpu[i];
@@ -364,7 +402,10 @@ int gdb_init(struct machine *m, struct error *err)
         gdb_fini(m);
         return -err->code;
     }
-    g->held = m->pause = !m->cfg->gdb_nowait;
+    if (!m->cfg->gdb_nowait) {
+        gdb_hold(g);
+        m->pause = true;
+    }
     log_info(g->held ? "gdb: the guest waits for a debugger on %s"
                      : "gdb: a debugger may connect to %s", m->cfg->gdb);
     return 0;

@@ -26,3 +26,7 @@ void gdb_cpu_stopped(struct machine_cpu *mc);
  * so? Tells the debugger if they have just stopped for it.
  */
 bool gdb_holds(struct machine *m);
+/* Does the guest stand still for a debugger? Event thread. */
+bool gdb_held(const struct machine *m);
+/* The TSCs start again. Parked. */
+void gdb_powered_on(struct machine *m);

@@ -115,6 +115,30 @@ static void periodic_timer_and_past_deadline(void)
     loop_fini(&b.loop);
 }
 
+static void a_stopped_clock_stands_still_and_so_do_timers(void)
+{
+    struct bench b;
+    struct probe p = {0};
+    uint64_t now;
+
+    bench_up(&b);
+    timer_init(&p.timer, &b.loop, probe_fire);
+    timer_arm(&p.timer, clock_now(&b.clock) + 5 * MS);
+    loop_time_stop(&b.loop);
+    now = clock_now(&b.clock);
+    usleep(20000);
+    CHECK_EQ(clock_now(&b.clock), now);
+    loop_stop(&b.loop);
+    loop_run(&b.loop);
+    CHECK_EQ(p.fired, 0);
+    CHECK(loop_time_go(&b.loop) >= 20 * MS);
+    CHECK(clock_now(&b.clock) - now < 15 * MS);
+    bench_run(&b, 15);
+    CHECK_EQ(p.fired, 1);
+    CHECK(p.at >= p.timer.deadline);
+    loop_fini(&b.loop);
+}
+
 static void *arm_from_thread(void *arg)
 {
     struct probe *p = arg;
@@ -187,6 +211,7 @@ int main(void)
     RUN(timers_fire_in_order_of_deadline);
     RUN(cancelled_and_moved_timers_obey);
     RUN(periodic_timer_and_past_deadline);
+    RUN(a_stopped_clock_stands_still_and_so_do_timers);
     RUN(another_thread_arms_an_earlier_timer);
     RUN(descriptors_are_served_until_removed);
     return test_status();
