@@ -20,8 +20,8 @@
 
 #include "base/log.h"
 
-#define LOOP_AWAKE 1ull  /* a value of `programmed` */
-#define LOOP_BATCH 64    /* callbacks before vCPUs get the lock again */
+#define LOOP_AWAKE 1ull /* a value of `programmed` */
+#define LOOP_BATCH 64   /* callbacks before vCPUs get the lock again */
 #define NS_PER_SEC 1000000000ull
 
 static uint64_t host_now(void)
@@ -115,8 +115,7 @@ static void heap_remove(struct loop *l, struct timer *t)
 void timer_init(struct timer *t, struct loop *l, void (*fire)(struct timer *t))
 {
     /* Room for all timers there are, so that arming never allocates. */
-    struct timer **heap =
-        realloc(l->heap, (l->heap_room + 1) * sizeof(*heap));
+    struct timer **heap = realloc(l->heap, (l->heap_room + 1) * sizeof(*heap));
 
     rf_assert(heap);
     l->heap = heap;

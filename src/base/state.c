@@ -48,9 +48,8 @@ struct state_reader {
 static uint32_t state_crc(const uint8_t *p, size_t len)
 {
     static const uint32_t nibble[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
-        0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
         0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
     };
     uint32_t crc = ~0u;
@@ -152,8 +151,8 @@ const uint8_t *state_writer_bytes(struct state_writer *w, size_t *len)
     return w->failed ? NULL : w->buf;
 }
 
-void state_begin(struct state_writer *w, const char *section,
-                 unsigned instance, unsigned version)
+void state_begin(struct state_writer *w, const char *section, unsigned instance,
+                 unsigned version)
 {
     rf_assert(!w->section && version);
     w->section = w->len;
@@ -284,9 +283,9 @@ static bool section_valid(const struct section *s)
     struct piece c = s->fields;
     struct field f;
 
-    if (!s->version || load_le(s->fields.end, 4) !=
-                           state_crc(s->start,
-                                     (size_t)(s->fields.end - s->start)))
+    if (!s->version ||
+        load_le(s->fields.end, 4) !=
+            state_crc(s->start, (size_t)(s->fields.end - s->start)))
         return false;
     while (c.p < c.end)
         if (!take_field(&c, &f))
@@ -316,8 +315,8 @@ static int reader_check(const struct state_reader *r, struct error *err)
         size_t at = (size_t)(c.p - r->buf);
 
         if (!take_section(&c, &s) || !section_valid(&s))
-            return error_set(err, EINVAL,
-                             "state file is damaged at offset %zu", at);
+            return error_set(err, EINVAL, "state file is damaged at offset %zu",
+                             at);
     }
     return 0;
 }
@@ -347,7 +346,7 @@ void state_reader_free(struct state_reader *r)
 
 /* Only the first error is kept. */
 static void printf_like(2, 3)
-reader_fail(struct state_reader *r, const char *fmt, ...)
+    reader_fail(struct state_reader *r, const char *fmt, ...)
 {
     char msg[256];
     va_list ap;
@@ -384,8 +383,8 @@ unsigned state_open(struct state_reader *r, const char *section,
     return 0;
 }
 
-static bool reader_find(struct state_reader *r, const char *name,
-                        unsigned kind, struct field *f)
+static bool reader_find(struct state_reader *r, const char *name, unsigned kind,
+                        struct field *f)
 {
     struct piece c = {r->fields, r->fields_end};
 

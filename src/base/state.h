@@ -21,8 +21,8 @@ void state_writer_free(struct state_writer *w);
 /* The finished bytes, owned by the writer. NULL if memory ran out. */
 const uint8_t *state_writer_bytes(struct state_writer *w, size_t *len);
 
-void state_begin(struct state_writer *w, const char *section,
-                 unsigned instance, unsigned version);
+void state_begin(struct state_writer *w, const char *section, unsigned instance,
+                 unsigned version);
 void state_end(struct state_writer *w);
 void state_put(struct state_writer *w, const char *field, uint64_t v);
 void state_put_blob(struct state_writer *w, const char *field, const void *p,
@@ -39,8 +39,7 @@ unsigned state_open(struct state_reader *r, const char *section,
                     unsigned instance, unsigned max_version);
 uint64_t state_get(struct state_reader *r, const char *field);
 /* As state_get(), but a value above max is the sticky error, and 0. */
-uint64_t state_get_max(struct state_reader *r, const char *field,
-                       uint64_t max);
+uint64_t state_get_max(struct state_reader *r, const char *field, uint64_t max);
 void state_get_blob(struct state_reader *r, const char *field, void *p,
                     size_t len);
 /* 0, or the first thing that went wrong. */

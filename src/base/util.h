@@ -8,16 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define likely(x)        __builtin_expect(!!(x), 1)
-#define unlikely(x)      __builtin_expect(!!(x), 0)
-#define ARRAY_SIZE(a)    (sizeof(a) / sizeof((a)[0]))
-#define BIT(n)           (1u << (n))
-#define BIT64(n)         (1ull << (n))
-#define MIN(a, b)        ((a) < (b) ? (a) : (b))
-#define MAX(a, b)        ((a) > (b) ? (a) : (b))
-#define must_check       __attribute__((warn_unused_result))
+#define likely(x)         __builtin_expect(!!(x), 1)
+#define unlikely(x)       __builtin_expect(!!(x), 0)
+#define ARRAY_SIZE(a)     (sizeof(a) / sizeof((a)[0]))
+#define BIT(n)            (1u << (n))
+#define BIT64(n)          (1ull << (n))
+#define MIN(a, b)         ((a) < (b) ? (a) : (b))
+#define MAX(a, b)         ((a) > (b) ? (a) : (b))
+#define must_check        __attribute__((warn_unused_result))
 #define printf_like(f, a) __attribute__((format(printf, f, a)))
-#define noreturn_fn      __attribute__((noreturn))
+#define noreturn_fn       __attribute__((noreturn))
 
 #define container_of(ptr, type, member)                                        \
     ((type *)((char *)(ptr)-offsetof(type, member)))

@@ -120,8 +120,8 @@ static uint32_t acpi_fadt(struct acpi_buf *b, const struct acpi_config *c,
     t[88] = 4; /* PM1 event block's length */
     t[89] = 2;
     t[91] = 4;
-    put_le16(t + 96, 0xfff);  /* no C2 */
-    put_le16(t + 98, 0xfff);  /* no C3 */
+    put_le16(t + 96, 0xfff); /* no C2 */
+    put_le16(t + 98, 0xfff); /* no C3 */
     t[108] = c->century;
     put_le16(t + 109, FADT_BOOT_LEGACY | FADT_BOOT_NO_VGA);
     put_le32(t + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON |

@@ -25,7 +25,7 @@ struct acpi_config {
     uint64_t lapic_base, ioapic_base;
     uint64_t ecam_base;
     unsigned ecam_buses;
-    uint64_t mmio32_base, mmio32_len;  /* the PCI bridge's windows */
+    uint64_t mmio32_base, mmio32_len; /* the PCI bridge's windows */
     uint64_t mmio64_base, mmio64_len;
 };
 

@@ -10,13 +10,15 @@
 
 /* Flat segments as the boot protocols want them [Linux x86/boot]. */
 static const uint64_t boot_gdt64[] = {
-    0, 0,
+    0,
+    0,
     0x00af9b000000ffff, /* 0x10: code, L */
     0x00cf93000000ffff, /* 0x18: data */
     0x00008b0000000067, /* 0x20: TSS, busy */
 };
 static const uint64_t boot_gdt32[] = {
-    0, 0,
+    0,
+    0,
     0x00cf9b000000ffff, /* 0x10: code, D */
     0x00cf93000000ffff, /* 0x18: data */
     0x00008b0000000067, /* 0x20: TSS, busy */
@@ -58,8 +60,8 @@ unsigned boot_e820(const struct guest_mem *m, const struct acpi_config *acpi,
     e820_add(map, &n, ACPI_TABLES, BOOT_HIGH_BASE, E820_RESERVED);
     e820_add(map, &n, BOOT_HIGH_BASE, m->low_size, E820_RAM);
     /* Linux uses ECAM only where the map or the DSDT reserves it. */
-    e820_add(map, &n, acpi->ecam_base,
-             acpi->ecam_base + acpi->ecam_buses * MiB, E820_RESERVED);
+    e820_add(map, &n, acpi->ecam_base, acpi->ecam_base + acpi->ecam_buses * MiB,
+             E820_RESERVED);
     e820_add(map, &n, GUEST_HIGH_BASE, GUEST_HIGH_BASE + m->high_size,
              E820_RAM);
     return n;
@@ -75,15 +77,19 @@ int boot_initrd(const struct boot_source *src, struct guest_mem *m,
     if (rd->fd < 0)
         return 0;
     if (top <= floor || rd->size > top - floor)
-        return error_set(err, ENOMEM, "initrd %s: its %llu MiB do not fit into "
+        return error_set(err, ENOMEM,
+                         "initrd %s: its %llu MiB do not fit into "
                          "the guest's %llu MiB beside the kernel; give more "
-                         "with --memory", rd->path,
+                         "with --memory",
+                         rd->path,
                          (unsigned long long)((rd->size + MiB - 1) / MiB),
                          (unsigned long long)(m->ram_size / MiB));
     *addr = align_down(top - rd->size, PAGE_SIZE);
     if (*addr < floor)
-        return error_set(err, ENOMEM, "initrd %s: no room beside the kernel; "
-                         "give more with --memory", rd->path);
+        return error_set(err, ENOMEM,
+                         "initrd %s: no room beside the kernel; "
+                         "give more with --memory",
+                         rd->path);
     return image_load(rd, 0, m, *addr, rd->size, err);
 }
 
@@ -95,7 +101,8 @@ int boot_cmdline(const struct boot_source *src, struct guest_mem *m,
 
     max = MIN(max, BOOT_CMDLINE_MAX - 1);
     if (len > max)
-        return error_set(err, E2BIG, "--append: %llu characters, this kernel "
+        return error_set(err, E2BIG,
+                         "--append: %llu characters, this kernel "
                          "takes at most %llu; shorten it",
                          (unsigned long long)len, (unsigned long long)max);
     if (guest_mem_write(m, BOOT_CMDLINE, s, len + 1))
@@ -154,14 +161,16 @@ int boot_load(const struct boot_source *src, struct guest_mem *m,
     *out = (struct boot_state){0};
     /* Everything below has its place in the first 2 MiB at least. */
     if (m->low_size < 2 * MiB)
-        return error_set(err, ENOMEM, "--memory: a kernel needs more than "
+        return error_set(err, ENOMEM,
+                         "--memory: a kernel needs more than "
                          "%llu KiB; give at least 64M",
                          (unsigned long long)(m->ram_size / KiB));
     rc = boot_bzimage(src, m, out, err);
     if (rc == -ENOEXEC)
         rc = boot_elf(src, m, out, err);
     if (rc == -ENOEXEC)
-        return error_set(err, ENOEXEC, "kernel %s: neither a bzImage nor an "
+        return error_set(err, ENOEXEC,
+                         "kernel %s: neither a bzImage nor an "
                          "ELF file; give an x86-64 vmlinuz or vmlinux",
                          src->kernel.path);
     if (rc)

@@ -15,15 +15,15 @@
 #include "mem/guest_mem.h"
 
 /* What the loaders put below 1 MiB. */
-#define BOOT_GDT        0x500ull
-#define BOOT_PVH_INFO   0x6000ull
-#define BOOT_PARAMS     0x7000ull
-#define BOOT_STACK      0x8ff0ull
-#define BOOT_PAGES      0x9000ull  /* six page-table pages */
-#define BOOT_CMDLINE    0x20000ull
+#define BOOT_GDT         0x500ull
+#define BOOT_PVH_INFO    0x6000ull
+#define BOOT_PARAMS      0x7000ull
+#define BOOT_STACK       0x8ff0ull
+#define BOOT_PAGES       0x9000ull /* six page-table pages */
+#define BOOT_CMDLINE     0x20000ull
 #define BOOT_CMDLINE_MAX 0x10000ull
-#define BOOT_LOW_END    0x9fc00ull /* RAM that a PC has below 640 KiB */
-#define BOOT_HIGH_BASE  0x100000ull
+#define BOOT_LOW_END     0x9fc00ull /* RAM that a PC has below 640 KiB */
+#define BOOT_HIGH_BASE   0x100000ull
 
 #define BOOT_SEL_CODE 0x10
 #define BOOT_SEL_DATA 0x18
@@ -38,8 +38,8 @@ enum boot_mode {
 struct boot_state {
     enum boot_mode mode;
     uint64_t rip, rsp, rsi, rbx;
-    uint64_t cr3;               /* BOOT_LONG */
-    uint64_t gdt_base;          /* selectors above */
+    uint64_t cr3;      /* BOOT_LONG */
+    uint64_t gdt_base; /* selectors above */
     uint16_t gdt_limit;
 };
 

@@ -17,8 +17,7 @@ int boot_elf(const struct boot_source *src, struct guest_mem *m,
  * end of the kernel). addr is 0 when there is no initrd.
  */
 int boot_initrd(const struct boot_source *src, struct guest_mem *m,
-                uint64_t floor, uint64_t limit, gpa_t *addr,
-                struct error *err);
+                uint64_t floor, uint64_t limit, gpa_t *addr, struct error *err);
 /* Puts the command line at BOOT_CMDLINE; max: without the final NUL. */
 int boot_cmdline(const struct boot_source *src, struct guest_mem *m,
                  uint64_t max, struct error *err);

@@ -64,7 +64,8 @@ static int bzimage_parse(const struct boot_source *src, struct bzimage *bz,
 
     if (get_le16(h + HDR_VERSION) < 0x20c ||
         HDR_MAGIC + h[HDR_JUMP] < HDR_END_MIN)
-        return bzimage_bad(src, err, "boot protocol older than 2.12; give a "
+        return bzimage_bad(src, err,
+                           "boot protocol older than 2.12; give a "
                            "kernel of this decade");
     if (!(get_le16(h + HDR_XLOADFLAGS) & 1))
         return bzimage_bad(src, err, "not a 64-bit kernel; give an x86-64 one");
@@ -76,9 +77,10 @@ static int bzimage_parse(const struct boot_source *src, struct bzimage *bz,
     bz->init_size = MAX((uint64_t)get_le32(h + HDR_INIT_SIZE), bz->code_len);
     bz->initrd_max = get_le32(h + HDR_INITRD_ADDR_MAX) + 1ull;
     bz->cmdline_max = get_le32(h + HDR_CMDLINE_SIZE);
-    if (bz->load < BOOT_HIGH_BASE || bz->load >= GUEST_HOLE_BASE ||
-        !align || (align & (align - 1)) || (bz->load & (align - 1)))
-        return bzimage_bad(src, err, "broken header (load address); get it "
+    if (bz->load < BOOT_HIGH_BASE || bz->load >= GUEST_HOLE_BASE || !align ||
+        (align & (align - 1)) || (bz->load & (align - 1)))
+        return bzimage_bad(src, err,
+                           "broken header (load address); get it "
                            "again");
     return 0;
 }
@@ -102,7 +104,8 @@ static int bzimage_fits(const struct boot_source *src, const struct bzimage *bz,
 {
     if (bz->load < m->low_size && bz->init_size <= m->low_size - bz->load)
         return 0;
-    return error_set(err, ENOMEM, "kernel %s: needs %llu MiB of memory, the "
+    return error_set(err, ENOMEM,
+                     "kernel %s: needs %llu MiB of memory, the "
                      "guest has %llu; give more with --memory",
                      src->kernel.path,
                      (unsigned long long)((bz->load + bz->init_size) / MiB + 1),

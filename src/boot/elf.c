@@ -12,10 +12,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define PVH_NOTE      18 /* XEN_ELFNOTE_PHYS32_ENTRY */
-#define PVH_MAGIC     0x336ec578u
-#define PVH_PHDRS_MAX 64
-#define PVH_NOTES_MAX (64 * KiB)
+#define PVH_NOTE        18 /* XEN_ELFNOTE_PHYS32_ENTRY */
+#define PVH_MAGIC       0x336ec578u
+#define PVH_PHDRS_MAX   64
+#define PVH_NOTES_MAX   (64 * KiB)
 #define PVH_CMDLINE_MAX 2047
 
 struct hvm_start_info {
@@ -43,9 +43,9 @@ struct elf {
     uint64_t phoff;
     unsigned phnum, phentsize;
     bool wide;
-    uint64_t entry;      /* from the note */
+    uint64_t entry; /* from the note */
     bool has_entry;
-    uint64_t end;        /* of the highest segment */
+    uint64_t end; /* of the highest segment */
 };
 struct elf_segment {
     uint32_t type;
@@ -79,7 +79,8 @@ static int elf_header(const struct boot_source *src, struct elf *e,
     machine = e->wide ? h.e64.e_machine : h.e32.e_machine;
     if (h.ident[EI_DATA] != ELFDATA2LSB ||
         (machine != EM_X86_64 && machine != EM_386))
-        return elf_bad(src, err, "an ELF file for another processor; give an "
+        return elf_bad(src, err,
+                       "an ELF file for another processor; give an "
                        "x86-64 one");
     e->phoff = e->wide ? h.e64.e_phoff : h.e32.e_phoff;
     e->phnum = e->wide ? h.e64.e_phnum : h.e32.e_phnum;
@@ -104,11 +105,13 @@ static int elf_segment(const struct boot_source *src, const struct elf *e,
     if (image_read(&src->kernel, off, &p, e->phentsize, err))
         return -err->code;
     if (e->wide)
-        *s = (struct elf_segment){p.p64.p_type, p.p64.p_offset, p.p64.p_paddr,
-                                  p.p64.p_filesz, p.p64.p_memsz, p.p64.p_align};
+        *s =
+            (struct elf_segment){p.p64.p_type,   p.p64.p_offset, p.p64.p_paddr,
+                                 p.p64.p_filesz, p.p64.p_memsz,  p.p64.p_align};
     else
-        *s = (struct elf_segment){p.p32.p_type, p.p32.p_offset, p.p32.p_paddr,
-                                  p.p32.p_filesz, p.p32.p_memsz, p.p32.p_align};
+        *s =
+            (struct elf_segment){p.p32.p_type,   p.p32.p_offset, p.p32.p_paddr,
+                                 p.p32.p_filesz, p.p32.p_memsz,  p.p32.p_align};
     return 0;
 }
 
@@ -157,10 +160,11 @@ static int elf_load_segment(const struct boot_source *src, struct elf *e,
         return elf_bad(src, err, "broken ELF segment sizes; get it again");
     /* Below 1 MiB are our own tables; above 4 GiB no 32-bit entry reaches. */
     if (!p || s->paddr < BOOT_HIGH_BASE || s->paddr >= GUEST_HIGH_BASE)
-        return error_set(err, ENOMEM, "kernel %s: wants memory at 0x%llx to "
+        return error_set(err, ENOMEM,
+                         "kernel %s: wants memory at 0x%llx to "
                          "0x%llx, the guest has %llu MiB; give more with "
-                         "--memory", src->kernel.path,
-                         (unsigned long long)s->paddr,
+                         "--memory",
+                         src->kernel.path, (unsigned long long)s->paddr,
                          (unsigned long long)(s->paddr + s->memsz),
                          (unsigned long long)(m->ram_size / MiB));
     if (image_load(&src->kernel, s->offset, m, s->paddr, s->filesz, err))
@@ -187,10 +191,12 @@ static int elf_segments(const struct boot_source *src, struct elf *e,
             return -err->code;
     }
     if (!e->has_entry)
-        return elf_bad(src, err, "no PVH entry note; give a vmlinuz, or a "
+        return elf_bad(src, err,
+                       "no PVH entry note; give a vmlinuz, or a "
                        "vmlinux built with CONFIG_PVH");
     if (!e->end || !guest_mem_ptr(m, e->entry, 1))
-        return elf_bad(src, err, "its PVH entry is not in a segment; get it "
+        return elf_bad(src, err,
+                       "its PVH entry is not in a segment; get it "
                        "again");
     return 0;
 }
@@ -201,24 +207,25 @@ static int elf_start_info(const struct boot_source *src, struct guest_mem *m,
     struct e820_entry map[BOOT_E820_MAX];
     unsigned i, n = boot_e820(m, src->acpi, map);
     struct pvh_page page = {
-        .info = {
-            .magic = PVH_MAGIC,
-            .version = 1,
-            .nr_modules = initrd != 0,
-            .modlist_paddr = initrd ? BOOT_PVH_INFO +
-                                          offsetof(struct pvh_page, module)
-                                    : 0,
-            .cmdline_paddr = BOOT_CMDLINE,
-            .rsdp_paddr = ACPI_TABLES,
-            .memmap_paddr = BOOT_PVH_INFO + offsetof(struct pvh_page, map),
-            .memmap_entries = n,
-        },
+        .info =
+            {
+                .magic = PVH_MAGIC,
+                .version = 1,
+                .nr_modules = initrd != 0,
+                .modlist_paddr =
+                    initrd ? BOOT_PVH_INFO + offsetof(struct pvh_page, module)
+                           : 0,
+                .cmdline_paddr = BOOT_CMDLINE,
+                .rsdp_paddr = ACPI_TABLES,
+                .memmap_paddr = BOOT_PVH_INFO + offsetof(struct pvh_page, map),
+                .memmap_entries = n,
+            },
         .module = {.paddr = initrd, .size = src->initrd.size},
     };
 
     for (i = 0; i < n; i++)
-        page.map[i] = (struct hvm_memmap_entry){map[i].addr, map[i].size,
-                                                map[i].type, 0};
+        page.map[i] =
+            (struct hvm_memmap_entry){map[i].addr, map[i].size, map[i].type, 0};
     return guest_mem_write(m, BOOT_PVH_INFO, &page, sizeof(page));
 }
 

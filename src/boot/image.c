@@ -21,12 +21,16 @@ int image_open(struct image *img, const char *what, const char *path,
 
     *img = (struct image){.path = path, .fd = -1};
     if (fd < 0)
-        return error_set(err, errno, "%s %s: %s; give the path of a readable "
-                         "file", what, path, strerror(errno));
+        return error_set(err, errno,
+                         "%s %s: %s; give the path of a readable "
+                         "file",
+                         what, path, strerror(errno));
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         close(fd);
-        return error_set(err, EINVAL, "%s %s: not a regular file; give the "
-                         "path of a file", what, path);
+        return error_set(err, EINVAL,
+                         "%s %s: not a regular file; give the "
+                         "path of a file",
+                         what, path);
     }
     if (!st.st_size) {
         close(fd);
@@ -49,7 +53,8 @@ static int image_check(const struct image *img, uint64_t off, uint64_t len,
                        struct error *err)
 {
     if (off > img->size || len > img->size - off)
-        return error_set(err, ENODATA, "%s: truncated: %llu bytes are wanted "
+        return error_set(err, ENODATA,
+                         "%s: truncated: %llu bytes are wanted "
                          "at %llu, the file ends at %llu; get it again",
                          img->path, (unsigned long long)len,
                          (unsigned long long)off,
@@ -73,8 +78,10 @@ int image_read(const struct image *img, uint64_t off, void *buf, uint64_t len,
             return error_set(err, errno, "%s: cannot read: %s", img->path,
                              strerror(errno));
         if (!n)
-            return error_set(err, ENODATA, "%s: the file became shorter while "
-                             "it was read; leave it alone", img->path);
+            return error_set(err, ENODATA,
+                             "%s: the file became shorter while "
+                             "it was read; leave it alone",
+                             img->path);
         p += n;
         off += (uint64_t)n;
         len -= (uint64_t)n;
@@ -88,7 +95,8 @@ int image_load(const struct image *img, uint64_t off, struct guest_mem *m,
     void *p = guest_mem_ptr(m, gpa, len);
 
     if (!p)
-        return error_set(err, EFAULT, "%s: its load address 0x%llx is not in "
+        return error_set(err, EFAULT,
+                         "%s: its load address 0x%llx is not in "
                          "the guest's memory; give more with --memory",
                          img->path, (unsigned long long)gpa);
     if (image_read(img, off, p, len, err))

@@ -81,15 +81,20 @@ static int boot_memory(void *ctx, const char *v, struct error *err)
     int rc = options_size(v, &size);
 
     if (rc == -EINVAL)
-        return error_set(err, EINVAL, "--memory %s: not a size; give one like "
-                         "512M or 2G", v);
+        return error_set(err, EINVAL,
+                         "--memory %s: not a size; give one like "
+                         "512M or 2G",
+                         v);
     if (!rc && size < MEMORY_MIN)
-        return error_set(err, EINVAL, "--memory %s: too small; give at least "
-                         "%lluM", v, (unsigned long long)(MEMORY_MIN / MiB));
+        return error_set(err, EINVAL,
+                         "--memory %s: too small; give at least "
+                         "%lluM",
+                         v, (unsigned long long)(MEMORY_MIN / MiB));
     if (rc || size > host)
-        return error_set(err, EINVAL, "--memory %s: more than the host has; "
-                         "give at most %lluM", v,
-                         (unsigned long long)(host / MiB));
+        return error_set(err, EINVAL,
+                         "--memory %s: more than the host has; "
+                         "give at most %lluM",
+                         v, (unsigned long long)(host / MiB));
     ((struct boot_args *)ctx)->cfg.memory = align_down(size, PAGE_SIZE);
     return 0;
 }
@@ -149,9 +154,14 @@ static int boot_engine(void *ctx, const char *v, struct error *err)
     e = engine_find(v);
     if (!e) {
         near = options_nearest(v, engine_name, NULL);
-        return error_set(err, EINVAL, "--engine %s: there is no such engine; "
-                         "%s%s%s", v, near ? "did you mean " : "see --engine "
-                         "help", near ? near : "", near ? "?" : "");
+        return error_set(err, EINVAL,
+                         "--engine %s: there is no such engine; "
+                         "%s%s%s",
+                         v,
+                         near ? "did you mean "
+                              : "see --engine "
+                                "help",
+                         near ? near : "", near ? "?" : "");
     }
     if (e->probe(err))
         return error_prefix(err, "--engine %s", v);
@@ -226,16 +236,21 @@ static const struct option_spec boot_options[] = {
     {"cpus", "c smp", "N", "virtual CPUs, 1 to 8 (default 1)", boot_cpus},
     {"memory", "m mem", "SIZE", "RAM, like 512M (the default) or 2G",
      boot_memory},
-    {"disk", "d drive hda", "FILE[,ro]", "a raw image as a virtio disk "
-     "(/dev/vda, ...);\nmay be given up to 8 times", boot_disk},
+    {"disk", "d drive hda", "FILE[,ro]",
+     "a raw image as a virtio disk "
+     "(/dev/vda, ...);\nmay be given up to 8 times",
+     boot_disk},
     {"engine", "accel", "NAME", "interp, auto (the default), or help",
      boot_engine},
-    {"cpu", NULL, "MODEL", "x86-64-v1 to -v3, and ,-feature to hide one;\n"
-     "help lists them", boot_cpu},
-    {"no-reboot", NULL, NULL, "leave when the guest reboots",
-     boot_no_reboot},
-    {"gdb", NULL, "PORT|unix:PATH", "wait for gdb there: 127.0.0.1:PORT, or a "
-     "socket;\nthe guest starts with gdb's `continue'", boot_gdb},
+    {"cpu", NULL, "MODEL",
+     "x86-64-v1 to -v3, and ,-feature to hide one;\n"
+     "help lists them",
+     boot_cpu},
+    {"no-reboot", NULL, NULL, "leave when the guest reboots", boot_no_reboot},
+    {"gdb", NULL, "PORT|unix:PATH",
+     "wait for gdb there: 127.0.0.1:PORT, or a "
+     "socket;\nthe guest starts with gdb's `continue'",
+     boot_gdb},
     {"gdb-nowait", NULL, NULL, "start without waiting for gdb",
      boot_gdb_nowait},
     {"verbose", "v", NULL, "say more, and count events", boot_verbose},

@@ -11,13 +11,13 @@
 /* Exit statuses; documented in ringfence-boot(1) and `help boot`. */
 enum exit_status {
     EXIT_OK = 0,
-    EXIT_HOST = 1,    /* a file, a disk, memory: nothing to do with usage */
+    EXIT_HOST = 1, /* a file, a disk, memory: nothing to do with usage */
     EXIT_USAGE = 2,
     EXIT_PANIC = 3,
     EXIT_TRIPLE = 4,
     EXIT_STOPPED = 5,
-    EXIT_RESET = 6,   /* --no-reboot */
-    EXIT_DEBUG = 64,  /* plus the low six bits of what was written */
+    EXIT_RESET = 6,  /* --no-reboot */
+    EXIT_DEBUG = 64, /* plus the low six bits of what was written */
 };
 
 struct command {

@@ -88,7 +88,8 @@ static void doctor_memory(void)
         return;
     snprintf(free_mib, sizeof(free_mib), "%lluM",
              (unsigned long long)si.totalram * si.mem_unit / MiB);
-    snprintf(note, sizeof(note), "RAM, %lluM of it unused; a guest takes what "
+    snprintf(note, sizeof(note),
+             "RAM, %lluM of it unused; a guest takes what "
              "it touches",
              (unsigned long long)si.freeram * si.mem_unit / MiB);
     doctor_row("memory", free_mib, note);
@@ -104,15 +105,14 @@ static void doctor_limits(void)
                "mappings a process; native engines live on them");
     doctor_line("/proc/sys/user/max_user_namespaces", buf, sizeof(buf));
     doctor_row("user namespaces", buf[0] && strcmp(buf, "0") ? "yes" : "no",
-               buf[0] && strcmp(buf, "0")
-                   ? "containers need no root"
-                   : "sysctl user.max_user_namespaces");
-    doctor_row("cgroups",
-               !stat("/sys/fs/cgroup/cgroup.controllers", &st) ? "v2"
-               : !stat("/sys/fs/cgroup/memory", &st)           ? "v1"
-                                                               : "none",
-               doctor_line("/sys/fs/cgroup/cgroup.controllers", buf,
-                           sizeof(buf)));
+               buf[0] && strcmp(buf, "0") ? "containers need no root"
+                                          : "sysctl user.max_user_namespaces");
+    doctor_row(
+        "cgroups",
+        !stat("/sys/fs/cgroup/cgroup.controllers", &st) ? "v2"
+        : !stat("/sys/fs/cgroup/memory", &st)           ? "v1"
+                                                        : "none",
+        doctor_line("/sys/fs/cgroup/cgroup.controllers", buf, sizeof(buf)));
 }
 
 static void doctor_host(void)

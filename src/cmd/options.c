@@ -91,8 +91,10 @@ static int option_unknown(const struct option_spec *specs, const char *arg,
     snprintf(word, sizeof(word), "%.*s", (int)len, arg + dashes);
     near = options_nearest(word, spec_name, specs);
     if (near)
-        return error_set(err, EINVAL, "unknown option %.*s; did you mean "
-                         "--%s?", (int)(dashes + len), arg, near);
+        return error_set(err, EINVAL,
+                         "unknown option %.*s; did you mean "
+                         "--%s?",
+                         (int)(dashes + len), arg, near);
     return error_set(err, EINVAL, "unknown option %.*s; see --help",
                      (int)(dashes + len), arg);
 }
@@ -108,8 +110,10 @@ static int option_parse(const struct option_spec *specs, int argc, char **argv,
     int used = 1;
 
     if (!dashes || !arg[dashes] || dashes > 2)
-        return error_set(err, EINVAL, "unexpected argument `%s'; options begin "
-                         "with --, see --help", arg);
+        return error_set(err, EINVAL,
+                         "unexpected argument `%s'; options begin "
+                         "with --, see --help",
+                         arg);
     len = strcspn(arg + dashes, "=");
     s = spec_find(specs, arg + dashes, len);
     if (!s)
@@ -179,11 +183,28 @@ int options_size(const char *text, uint64_t *size)
     if (errno)
         return -ERANGE;
     switch (*end) {
-    case 'k': case 'K': shift = 10; end++; break;
-    case 'm': case 'M': shift = 20; end++; break;
-    case 'g': case 'G': shift = 30; end++; break;
-    case 't': case 'T': shift = 40; end++; break;
-    default: break;
+    case 'k':
+    case 'K':
+        shift = 10;
+        end++;
+        break;
+    case 'm':
+    case 'M':
+        shift = 20;
+        end++;
+        break;
+    case 'g':
+    case 'G':
+        shift = 30;
+        end++;
+        break;
+    case 't':
+    case 'T':
+        shift = 40;
+        end++;
+        break;
+    default:
+        break;
     }
     if (*end == 'i')
         end++;

@@ -9,8 +9,9 @@
 enum { STS_TMR = 1, STS_PWRBTN = 0x100, STS_WAK = 0x8000 };
 enum { CNT_SCI_EN = 1, CNT_SLP_TYP = 7 << 10, CNT_SLP_EN = 1 << 13 };
 
-#define STS_ALL  (STS_TMR | 0x10 | 0x20 | STS_PWRBTN | 0x200 | 0x400 | STS_WAK)
-#define EN_ALL   (STS_TMR | 0x20 | STS_PWRBTN | 0x200 | 0x400)
+#define STS_OTHERS (0x10 | 0x20 | 0x200 | 0x400)
+#define STS_ALL    (STS_TMR | STS_PWRBTN | STS_WAK | STS_OTHERS)
+#define EN_ALL     (STS_TMR | 0x20 | STS_PWRBTN | 0x200 | 0x400)
 #define NS_PER_SEC 1000000000ull
 
 static uint64_t pm_ticks(const struct acpi_pm *pm)
@@ -65,7 +66,7 @@ static uint64_t pm_read(void *dev, uint64_t off, unsigned width)
 static void pm_byte(struct acpi_pm *pm, unsigned off, uint8_t val)
 {
     unsigned shift = 8 * (off & 1);
-    uint16_t keep = (uint16_t)~(0xff << shift);
+    uint16_t keep = (uint16_t) ~(0xff << shift);
     uint16_t v = (uint16_t)(val << shift);
 
     switch (off & ~1u) {

@@ -8,8 +8,14 @@
  */
 #include "dev/i8042.h"
 
-enum { ST_OBF = 1, ST_SYS = 4, ST_CMD = 8, ST_UNLOCKED = 0x10, ST_AUX = 0x20,
-       ST_TIMEOUT = 0x40 };
+enum {
+    ST_OBF = 1,
+    ST_SYS = 4,
+    ST_CMD = 8,
+    ST_UNLOCKED = 0x10,
+    ST_AUX = 0x20,
+    ST_TIMEOUT = 0x40
+};
 enum { CTR_SYS = 4, CTR_KBD_OFF = 0x10, CTR_AUX_OFF = 0x20 };
 
 #define OUTPORT_RESET 1 /* low resets the machine */
@@ -146,8 +152,8 @@ static void i8042_command_write(void *dev, uint64_t off, unsigned width,
 }
 
 static const struct io_ops data_io = {i8042_data_read, i8042_data_write, 0, 1};
-static const struct io_ops command_io = {i8042_status_read,
-                                         i8042_command_write, 0, 1};
+static const struct io_ops command_io = {i8042_status_read, i8042_command_write,
+                                         0, 1};
 
 static struct i8042 *kbc_of(struct device *d)
 {

@@ -14,20 +14,20 @@
 #define I8254_IRQ 0
 
 struct i8254_counter {
-    uint16_t reload;   /* as written; 0 means 65536 (10000 in BCD) */
-    uint8_t mode;      /* 0..5 */
-    uint8_t access;    /* 1: low byte, 2: high, 3: low then high */
+    uint16_t reload; /* as written; 0 means 65536 (10000 in BCD) */
+    uint8_t mode;    /* 0..5 */
+    uint8_t access;  /* 1: low byte, 2: high, 3: low then high */
     bool bcd, gate;
-    bool counting;     /* a count was loaded and (modes 1, 5) triggered */
-    bool null_count;   /* written, not yet in the counter */
+    bool counting;   /* a count was loaded and (modes 1, 5) triggered */
+    bool null_count; /* written, not yet in the counter */
     bool write_high, read_high; /* which half of access 3 is next */
     uint8_t write_low;
-    uint8_t latched;   /* bytes of the latch still to be read */
+    uint8_t latched; /* bytes of the latch still to be read */
     uint16_t latch;
     bool status_latched;
     uint8_t status;
-    uint64_t start;    /* ns, when counting began */
-    uint64_t frozen;   /* ticks done when the gate closed */
+    uint64_t start;  /* ns, when counting began */
+    uint64_t frozen; /* ticks done when the gate closed */
 };
 
 struct i8254 {

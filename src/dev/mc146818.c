@@ -12,12 +12,31 @@
 
 #define NS_PER_SEC 1000000000ll
 
-enum { REG_SEC, REG_SEC_ALARM, REG_MIN, REG_MIN_ALARM, REG_HOUR,
-       REG_HOUR_ALARM, REG_WDAY, REG_MDAY, REG_MONTH, REG_YEAR,
-       REG_A, REG_B, REG_C, REG_D };
+enum {
+    REG_SEC,
+    REG_SEC_ALARM,
+    REG_MIN,
+    REG_MIN_ALARM,
+    REG_HOUR,
+    REG_HOUR_ALARM,
+    REG_WDAY,
+    REG_MDAY,
+    REG_MONTH,
+    REG_YEAR,
+    REG_A,
+    REG_B,
+    REG_C,
+    REG_D
+};
 enum { A_UIP = 0x80 };
-enum { B_24H = 2, B_BINARY = 4, B_UIE = 0x10, B_AIE = 0x20, B_PIE = 0x40,
-       B_SET = 0x80 };
+enum {
+    B_24H = 2,
+    B_BINARY = 4,
+    B_UIE = 0x10,
+    B_AIE = 0x20,
+    B_PIE = 0x40,
+    B_SET = 0x80
+};
 enum { C_UF = 0x10, C_AF = 0x20, C_PF = 0x40, C_IRQF = 0x80 };
 enum { D_VRT = 0x80 };
 
@@ -60,8 +79,7 @@ static uint8_t hour_encode(const struct mc146818 *c, int hour)
 {
     if (c->ram[REG_B] & B_24H)
         return rtc_encode(c, hour);
-    return rtc_encode(c, hour % 12 ? hour % 12 : 12) |
-           (hour >= 12 ? 0x80 : 0);
+    return rtc_encode(c, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? 0x80 : 0);
 }
 
 static int hour_decode(const struct mc146818 *c, uint8_t v)
@@ -353,9 +371,8 @@ static const struct device_ops mc146818_ops = {
     "mc146818", mc146818_reset, mc146818_save, mc146818_load, mc146818_fini,
 };
 
-int mc146818_init(struct mc146818 *c, struct guest_mem *mem,
-                  struct loop *loop, struct irq_line irq, int64_t epoch_ns,
-                  struct error *err)
+int mc146818_init(struct mc146818 *c, struct guest_mem *mem, struct loop *loop,
+                  struct irq_line irq, int64_t epoch_ns, struct error *err)
 {
     *c = (struct mc146818){
         .dev = {&mc146818_ops, 0},

@@ -9,8 +9,8 @@
 #include "irq/irq.h"
 #include "mem/guest_mem.h"
 
-#define MC146818_IRQ 8
-#define MC146818_LEN 128
+#define MC146818_IRQ     8
+#define MC146818_LEN     128
 #define MC146818_CENTURY 0x32 /* for the FADT */
 
 struct mc146818 {
@@ -22,8 +22,8 @@ struct mc146818 {
     struct timer periodic, second; /* second: update-ended and alarm */
     uint8_t index;
     uint8_t ram[MC146818_LEN];
-    int64_t epoch; /* ns since 1970 when the clock shows 0 */
-    int64_t offset; /* what the guest added by setting the time, ns */
+    int64_t epoch;       /* ns since 1970 when the clock shows 0 */
+    int64_t offset;      /* what the guest added by setting the time, ns */
     int64_t update_seen; /* s: the last update whose flag was read */
 };
 
@@ -31,8 +31,8 @@ struct mc146818 {
  * epoch_ns: the host's wall clock (or --rtc) when the machine's clock is 0,
  * in ns since 1970 UTC.
  */
-int mc146818_init(struct mc146818 *c, struct guest_mem *mem,
-                  struct loop *loop, struct irq_line irq, int64_t epoch_ns,
+int mc146818_init(struct mc146818 *c, struct guest_mem *mem, struct loop *loop,
+                  struct irq_line irq, int64_t epoch_ns,
                   struct error *err) must_check;
 /* CMOS RAM that firmware would have filled (0x0e and up). */
 void mc146818_set(struct mc146818 *c, unsigned index, uint8_t val);

@@ -10,13 +10,26 @@
 #include <string.h>
 
 enum { IER_RDI = 1, IER_THRI = 2, IER_RLSI = 4, IER_MSI = 8 };
-enum { IIR_NONE = 1, IIR_MSI = 0, IIR_THRI = 2, IIR_RDI = 4, IIR_RLSI = 6,
-       IIR_TIMEOUT = 0xc, IIR_FIFO = 0xc0 };
+enum {
+    IIR_NONE = 1,
+    IIR_MSI = 0,
+    IIR_THRI = 2,
+    IIR_RDI = 4,
+    IIR_RLSI = 6,
+    IIR_TIMEOUT = 0xc,
+    IIR_FIFO = 0xc0
+};
 enum { FCR_ENABLE = 1, FCR_RX_CLEAR = 2, FCR_TX_CLEAR = 4 };
 enum { LCR_BREAK = 0x40, LCR_DLAB = 0x80 };
 enum { MCR_DTR = 1, MCR_RTS = 2, MCR_OUT1 = 4, MCR_OUT2 = 8, MCR_LOOP = 0x10 };
-enum { LSR_DR = 1, LSR_OE = 2, LSR_BI = 0x10, LSR_THRE = 0x20,
-       LSR_TEMT = 0x40, LSR_FIFO_ERROR = 0x80 };
+enum {
+    LSR_DR = 1,
+    LSR_OE = 2,
+    LSR_BI = 0x10,
+    LSR_THRE = 0x20,
+    LSR_TEMT = 0x40,
+    LSR_FIFO_ERROR = 0x80
+};
 enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
 
 #define MSR_CONNECTED (MSR_CTS | MSR_DSR | MSR_DCD)
@@ -68,8 +81,8 @@ static void timeout_start(struct ns16550 *u)
     u->timeout_pending = false;
     timer_cancel(&u->timeout);
     if ((u->fcr & FCR_ENABLE) && u->rx_len && u->rx_len < rx_trigger(u))
-        timer_arm(&u->timeout, clock_now(u->timeout.loop->clock) +
-                                   MIN(ns, 50000000ull));
+        timer_arm(&u->timeout,
+                  clock_now(u->timeout.loop->clock) + MIN(ns, 50000000ull));
 }
 
 static void timeout_fired(struct timer *t)
@@ -89,7 +102,7 @@ static void rx_push(struct ns16550 *u, uint8_t c, bool is_break)
         return;
     }
     u->rx[slot] = c;
-    u->rx_break &= (uint16_t)~(1u << slot);
+    u->rx_break &= (uint16_t) ~(1u << slot);
     u->rx_break |= (uint16_t)((unsigned)is_break << slot);
     u->rx_len++;
     timeout_start(u);
@@ -252,7 +265,7 @@ static uint8_t lsr_read(struct ns16550 *u)
         v |= LSR_DR;
     if (head_is_break(u)) {
         v |= LSR_BI;
-        u->rx_break &= (uint16_t)~(1u << u->rx_head);
+        u->rx_break &= (uint16_t) ~(1u << u->rx_head);
     }
     if ((u->fcr & FCR_ENABLE) && (u->rx_break && u->rx_len))
         v |= LSR_FIFO_ERROR;
@@ -411,8 +424,8 @@ static int ns16550_load(struct device *d, struct state_reader *r,
     u->timeout_pending = state_get_max(r, "timeout_pending", 1);
     state_get_blob(r, "rx", u->rx, sizeof(u->rx));
     u->rx_head = (uint8_t)state_get_max(r, "rx_head", NS16550_FIFO - 1);
-    u->rx_len = (uint8_t)state_get_max(
-        r, "rx_len", u->fcr & FCR_ENABLE ? NS16550_FIFO : 1);
+    u->rx_len = (uint8_t)state_get_max(r, "rx_len",
+                                       u->fcr & FCR_ENABLE ? NS16550_FIFO : 1);
     u->rx_break = (uint16_t)state_get_max(r, "rx_break", 0xffff);
     state_get_blob(r, "tx", u->tx, sizeof(u->tx));
     u->tx_len = (uint8_t)state_get_max(r, "tx_len", NS16550_FIFO);

@@ -14,8 +14,7 @@ static uint64_t control_read(void *dev, uint64_t off, unsigned width)
     return ((struct port92 *)dev)->val;
 }
 
-static void control_write(void *dev, uint64_t off, unsigned width,
-                          uint64_t val)
+static void control_write(void *dev, uint64_t off, unsigned width, uint64_t val)
 {
     struct port92 *p = dev;
 

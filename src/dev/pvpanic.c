@@ -15,8 +15,7 @@ static uint64_t pvpanic_read(void *dev, uint64_t off, unsigned width)
     return PVPANIC_PANICKED;
 }
 
-static void pvpanic_write(void *dev, uint64_t off, unsigned width,
-                          uint64_t val)
+static void pvpanic_write(void *dev, uint64_t off, unsigned width, uint64_t val)
 {
     struct pvpanic *p = dev;
 
@@ -71,8 +70,11 @@ int pvpanic_init(struct pvpanic *p, struct guest_mem *mem,
     *p = (struct pvpanic){
         .dev = {.ops = &pvpanic_ops},
         .mem = mem,
-        .regs = {.name = "pvpanic", .base = PVPANIC_PORT, .len = 1,
-                 .ops = &pvpanic_io, .dev = p},
+        .regs = {.name = "pvpanic",
+                 .base = PVPANIC_PORT,
+                 .len = 1,
+                 .ops = &pvpanic_io,
+                 .dev = p},
         .panicked = panicked,
         .ctx = ctx,
     };

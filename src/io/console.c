@@ -263,9 +263,9 @@ static struct chardev *in_target(struct console *c)
         c->settled = false;
         timer_cancel(&c->settle);
         if (now)
-            timer_arm(&c->settle, clock_now(c->loop->clock) +
-                                      (now == &c->virtio ? VIRTIO_NS
-                                                         : SERIAL_NS));
+            timer_arm(&c->settle,
+                      clock_now(c->loop->clock) +
+                          (now == &c->virtio ? VIRTIO_NS : SERIAL_NS));
     }
     return c->settled ? now : NULL;
 }
@@ -276,8 +276,7 @@ static void in_feed(struct console *c)
     while (c->in_len) {
         struct chardev *to = in_target(c);
         uint8_t part[256];
-        size_t n =
-            to ? MIN(MIN(chardev_room(to), c->in_len), sizeof(part)) : 0;
+        size_t n = to ? MIN(MIN(chardev_room(to), c->in_len), sizeof(part)) : 0;
 
         if (!n)
             return;

@@ -33,16 +33,16 @@ struct console {
     const struct console_events *events;
     void *events_ctx;
     struct loop_fd in, out, sig;
-    struct timer pump;   /* input that epoll does not cover */
+    struct timer pump;        /* input that epoll does not cover */
     struct chardev *listener; /* who input is for, NULL: nobody yet */
     struct timer settle;      /* until we believe that: */
     bool settled;
-    int keeper;          /* our end of the keeper's pipe, -1: none */
+    int keeper; /* our end of the keeper's pipe, -1: none */
     pid_t keeper_pid;
-    bool in_polls;       /* stdin is known to epoll */
-    bool in_on, in_eof;  /* in epoll's set; saw the end */
+    bool in_polls;      /* stdin is known to epoll */
+    bool in_on, in_eof; /* in epoll's set; saw the end */
     bool out_polls, out_on, out_dead;
-    bool out_opened;     /* out.fd is ours to close */
+    bool out_opened; /* out.fd is ours to close */
     bool tty, escape;
     bool serial_waits, virtio_waits; /* their last write was short */
     uint8_t in_buf[CONSOLE_IN_MAX];

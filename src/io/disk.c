@@ -42,8 +42,8 @@ static int disk_lock(struct disk *d, struct error *err)
     if (!fcntl(d->fd, F_OFD_SETLK, &fl))
         return 0;
     if (errno == EAGAIN || errno == EACCES)
-        return error_set(err, EBUSY,
-                         "disk %s: in use by another machine", d->path);
+        return error_set(err, EBUSY, "disk %s: in use by another machine",
+                         d->path);
     return error_set(err, errno, "disk %s: cannot lock it: %s", d->path,
                      strerror(errno));
 }
@@ -58,8 +58,7 @@ static int disk_check(struct disk *d, struct error *err)
         return error_set(err, EISDIR, "disk %s: is a directory", d->path);
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
         return error_set(err, EINVAL,
-                         "disk %s: neither a file nor a block device",
-                         d->path);
+                         "disk %s: neither a file nor a block device", d->path);
     d->block_device = S_ISBLK(st.st_mode);
     if (disk_lock(d, err))
         return -err->code;
@@ -184,8 +183,8 @@ int disk_zero(struct disk *d, uint64_t off, uint64_t len, bool unmap)
 
     if (!len)
         return 0;
-    r = disk_fallocate(
-        d, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, off, len);
+    r = disk_fallocate(d, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE,
+                       off, len);
     if (r != -EOPNOTSUPP && r != -EINVAL && r != -ENODEV && r != -ENOSYS)
         return r;
     return disk_write_zeroes(d, off, len);

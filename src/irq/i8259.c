@@ -47,7 +47,7 @@ static int half_pending(const struct i8259 *p, unsigned which)
         busy &= (uint8_t)~h->imr;
     /* Fully nested among the slave's own inputs [data sheet, SFNM]. */
     if (h->special_nested && !which)
-        busy &= (uint8_t)~(1u << CASCADE);
+        busy &= (uint8_t) ~(1u << CASCADE);
     if (half_priority(h, busy) <= want)
         return -1;
     return (int)half_input(h, want);
@@ -143,8 +143,8 @@ static void half_icw1(struct i8259 *p, struct i8259_half *h, uint8_t val)
 static void half_ocw2(struct i8259_half *h, uint8_t val)
 {
     unsigned level = val & 7, op = val >> 5;
-    unsigned busy = half_priority(
-        h, h->special_mask ? h->isr & (uint8_t)~h->imr : h->isr);
+    unsigned busy =
+        half_priority(h, h->special_mask ? h->isr & (uint8_t)~h->imr : h->isr);
 
     switch (op) {
     case 0: /* rotate in automatic EOI mode: clear, set */
@@ -166,7 +166,7 @@ static void half_ocw2(struct i8259_half *h, uint8_t val)
     default:
         return;
     }
-    h->isr &= (uint8_t)~(1u << level);
+    h->isr &= (uint8_t) ~(1u << level);
     if (op & 4)
         h->lowest = (uint8_t)level;
 }
@@ -185,9 +185,7 @@ static void half_data(struct i8259_half *h, uint8_t val)
     switch (h->icw_step) {
     case ICW2:
         h->base = val & 0xf8;
-        h->icw_step = !h->single    ? ICW3
-                      : h->icw4_due ? ICW4
-                                    : ICW_NONE;
+        h->icw_step = !h->single ? ICW3 : h->icw4_due ? ICW4 : ICW_NONE;
         break;
     case ICW3: /* the cascade is wired as a PC's, whatever it says */
         h->icw_step = h->icw4_due ? ICW4 : ICW_NONE;
@@ -324,7 +322,7 @@ void i8259_reset(struct i8259 *p)
 
         p->half[i] = (struct i8259_half){.level = level, .lowest = 7};
     }
-    master_of(p)->level &= (uint8_t)~(1u << CASCADE);
+    master_of(p)->level &= (uint8_t) ~(1u << CASCADE);
     i8259_update(p);
 }
 

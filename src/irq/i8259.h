@@ -10,9 +10,9 @@
 
 struct i8259_half {
     uint8_t irr, isr, imr;
-    uint8_t level; /* what the pins show */
-    uint8_t elcr;  /* 1: level-triggered */
-    uint8_t base;  /* vector of input 0 */
+    uint8_t level;    /* what the pins show */
+    uint8_t elcr;     /* 1: level-triggered */
+    uint8_t base;     /* vector of input 0 */
     uint8_t icw_step; /* 0: ready, else the ICW that comes next */
     uint8_t lowest;   /* priority: this input is the lowest */
     bool icw4_due, single, ltim;
@@ -21,8 +21,8 @@ struct i8259_half {
 };
 
 struct i8259 {
-    struct i8259_half half[2]; /* master, slave on its input 2 */
-    bool out;                  /* the INTR pin */
+    struct i8259_half half[2];           /* master, slave on its input 2 */
+    bool out;                            /* the INTR pin */
     void (*intr)(void *ctx, bool level); /* INTR changed */
     void *intr_ctx;
     struct guest_mem *mem;

@@ -161,8 +161,8 @@ int ioapic_init(struct ioapic *io, struct guest_mem *mem,
                 void *ctx, struct error *err)
 {
     *io = (struct ioapic){.send = send, .send_ctx = ctx, .mem = mem};
-    io->regs = (struct io_region){"IOAPIC", IOAPIC_BASE, PAGE_SIZE,
-                                  &ioapic_ops, io};
+    io->regs =
+        (struct io_region){"IOAPIC", IOAPIC_BASE, PAGE_SIZE, &ioapic_ops, io};
     ioapic_reset(io);
     return io_add(mem, IO_MMIO, &io->regs, err);
 }
@@ -194,8 +194,7 @@ int ioapic_load(struct ioapic *io, struct state_reader *r, struct error *err)
     if (state_open(r, "ioapic", 0, 1)) {
         io->id = (uint8_t)state_get_max(r, "id", 15);
         io->index = (uint8_t)state_get_max(r, "index", 255);
-        io->level =
-            (uint32_t)state_get_max(r, "level", BIT(IOAPIC_PINS) - 1);
+        io->level = (uint32_t)state_get_max(r, "level", BIT(IOAPIC_PINS) - 1);
         state_get_blob(r, "entry", io->entry, sizeof(io->entry));
         for (unsigned i = 0; i < IOAPIC_PINS; i++)
             io->entry[i] &= RTE_WRITABLE | RTE_REMOTE;

@@ -16,10 +16,10 @@ static bool irqchip_route(struct irqchip *c, struct lapic *from,
         /* Start behind the last winner: equals take turns. */
         struct lapic *l = &c->lapic[(c->lowest_next + i) % c->cpus];
 
-        if (m->shorthand == LAPIC_TO_SELF ? l != from
+        if (m->shorthand == LAPIC_TO_SELF     ? l != from
             : m->shorthand == LAPIC_TO_OTHERS ? l == from
-            : m->shorthand == LAPIC_TO_ALL ? false
-                                           : !lapic_matches(l, m))
+            : m->shorthand == LAPIC_TO_ALL    ? false
+                                              : !lapic_matches(l, m))
             continue;
         if (m->mode != LAPIC_LOWEST) {
             lapic_deliver(l, m);

@@ -95,8 +95,7 @@ static bool lapic_extint(struct lapic *l)
         /* The pin is INTR, which a PC connects to one processor. */
         if (l->index)
             return false;
-    } else if ((lint0 & LVT_MASKED) ||
-               (lint0 >> 8 & 7) != LAPIC_EXTINT) {
+    } else if ((lint0 & LVT_MASKED) || (lint0 >> 8 & 7) != LAPIC_EXTINT) {
         return false;
     }
     return l->bus->extint(l->bus->ctx, l);
@@ -192,16 +191,14 @@ static bool lapic_matches_logical(const struct lapic *l, uint32_t dest)
     dest &= 0xff;
     if (l->dfr >> 28 == 0xf)
         return dest & mine;
-    return (dest >> 4 == 0xf || dest >> 4 == mine >> 4) &&
-           (dest & mine & 0xf);
+    return (dest >> 4 == 0xf || dest >> 4 == mine >> 4) && (dest & mine & 0xf);
 }
 
 bool lapic_matches(const struct lapic *l, const struct lapic_msg *m)
 {
     if (!lapic_on(l))
         return false;
-    if (m->dest == (m->wide ? UINT32_MAX : 0xff) &&
-        (!m->logical || m->wide))
+    if (m->dest == (m->wide ? UINT32_MAX : 0xff) && (!m->logical || m->wide))
         return true;
     if (m->logical)
         return lapic_matches_logical(l, m->dest);
@@ -254,8 +251,7 @@ static void lapic_send(struct lapic *l)
             lapic_error(l, ESR_SEND_VECTOR);
             return;
         }
-    } else if (m.shorthand == LAPIC_TO_SELF ||
-               m.shorthand == LAPIC_TO_ALL) {
+    } else if (m.shorthand == LAPIC_TO_SELF || m.shorthand == LAPIC_TO_ALL) {
         return; /* not valid with these modes [SDM 3A table 11-3] */
     }
     l->bus->send(l->bus->ctx, l, &m);
@@ -502,8 +498,10 @@ static uint64_t x2_reserved(unsigned reg)
 
 static int x2_write(struct lapic *l, unsigned reg, uint64_t val)
 {
-    struct lapic_msg self = {.vector = (uint8_t)val, .mode = LAPIC_FIXED,
-                             .shorthand = LAPIC_TO_SELF, .wide = true};
+    struct lapic_msg self = {.vector = (uint8_t)val,
+                             .mode = LAPIC_FIXED,
+                             .shorthand = LAPIC_TO_SELF,
+                             .wide = true};
 
     if (reg == 0x30) {
         l->icr = val & 0xffffffff000ccfffull;

@@ -59,14 +59,22 @@ struct lapic_msg {
 /* What an APIC needs of the rest of the board; given by irqchip. */
 struct lapic_bus {
     void (*send)(void *ctx, struct lapic *from, const struct lapic_msg *m);
-    void (*eoi)(void *ctx, uint8_t vector); /* level-triggered EOI */
+    void (*eoi)(void *ctx, uint8_t vector);     /* level-triggered EOI */
     bool (*extint)(void *ctx, struct lapic *l); /* 8259's INTR is up */
     uint8_t (*inta)(void *ctx);                 /* 8259's vector */
     void *ctx;
 };
 
-enum { LVT_CMCI, LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1,
-       LVT_ERROR, LVT_COUNT };
+enum {
+    LVT_CMCI,
+    LVT_TIMER,
+    LVT_THERMAL,
+    LVT_PERF,
+    LVT_LINT0,
+    LVT_LINT1,
+    LVT_ERROR,
+    LVT_COUNT
+};
 
 struct lapic {
     const struct lapic_cpu_ops *cpu_ops;
@@ -81,7 +89,7 @@ struct lapic {
     uint64_t icr;
     uint32_t lvt[LVT_COUNT];
     uint32_t irr[8], isr[8], tmr[8];
-    bool intr; /* what cpu_ops->intr was last told */
+    bool intr;  /* what cpu_ops->intr was last told */
     bool lint0; /* the 8259's wire */
 
     struct timer timer;
@@ -94,8 +102,7 @@ void lapic_init(struct lapic *l, unsigned index, struct loop *loop,
                 const struct lapic_bus *bus);
 void lapic_fini(struct lapic *l);
 /* Before any other call but init; each is required but the optional. */
-void lapic_connect(struct lapic *l, const struct lapic_cpu_ops *ops,
-                   void *cpu);
+void lapic_connect(struct lapic *l, const struct lapic_cpu_ops *ops, void *cpu);
 void lapic_reset(struct lapic *l);      /* power-on */
 void lapic_init_reset(struct lapic *l); /* INIT: keeps id and base */
 
@@ -110,7 +117,7 @@ void lapic_mmio_write(struct lapic *l, uint32_t off, uint32_t val);
 
 /* The bus's side. */
 bool lapic_matches(const struct lapic *l, const struct lapic_msg *m);
-bool lapic_enabled(const struct lapic *l); /* by SVR and APIC_BASE */
+bool lapic_enabled(const struct lapic *l);      /* by SVR and APIC_BASE */
 unsigned lapic_priority(const struct lapic *l); /* PPR, for lowest priority */
 void lapic_deliver(struct lapic *l, const struct lapic_msg *m);
 void lapic_lint0(struct lapic *l, bool level); /* from the 8259 */

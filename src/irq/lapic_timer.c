@@ -190,8 +190,7 @@ void lapic_timer_lvt(struct lapic *l, uint32_t old)
         timer_cancel(&l->timer);
     } else if (!lapic_timer_tsc_mode(l)) {
         /* An expiry that the event thread has not seen yet counts. */
-        bool due = timer_armed(&l->timer) &&
-                   l->timer.deadline <= timer_now(l);
+        bool due = timer_armed(&l->timer) && l->timer.deadline <= timer_now(l);
 
         if (due && !(old & LVT_MASKED))
             lapic_lvt(l, LVT_TIMER);

@@ -253,8 +253,7 @@ static int step_pci(struct machine *m, struct error *err)
 
 static int step_console(struct machine *m, struct error *err)
 {
-    return console_init(&m->console, &m->loop, &machine_console_events, m,
-                        err);
+    return console_init(&m->console, &m->loop, &machine_console_events, m, err);
 }
 
 static void unstep_console(struct machine *m)

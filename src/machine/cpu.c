@@ -180,8 +180,10 @@ int machine_cpus_start(struct machine *m, struct error *err)
         int e = pthread_create(&mc->thread, NULL, machine_cpu_thread, mc);
 
         if (e)
-            return error_set(err, e, "cannot start a thread for vCPU %u: %s; "
-                             "see ulimit -u", i, strerror(e));
+            return error_set(err, e,
+                             "cannot start a thread for vCPU %u: %s; "
+                             "see ulimit -u",
+                             i, strerror(e));
         mc->started = true;
         snprintf(name, sizeof(name), "vcpu%u", i);
         pthread_setname_np(mc->thread, name);
@@ -291,10 +293,10 @@ static void machine_cpu_entry(struct vcpu *cpu, const struct boot_state *b)
                     SEG_P | SEG_S | SEG_WRITABLE | SEG_ACCESSED | SEG_DB |
                         SEG_G);
     machine_seg(&cpu->seg[SEG_CS], BOOT_SEL_CODE,
-                SEG_P | SEG_S | SEG_CODE | SEG_WRITABLE | SEG_ACCESSED |
-                    SEG_G | (lng ? SEG_L : SEG_DB));
-    cpu->tr = (struct seg){.sel = BOOT_SEL_TSS, .attr = SEG_P | 11,
-                           .limit = 0x67};
+                SEG_P | SEG_S | SEG_CODE | SEG_WRITABLE | SEG_ACCESSED | SEG_G |
+                    (lng ? SEG_L : SEG_DB));
+    cpu->tr =
+        (struct seg){.sel = BOOT_SEL_TSS, .attr = SEG_P | 11, .limit = 0x67};
     cpu->gdtr = (struct desc_table){b->gdt_base, b->gdt_limit};
     cpu->idtr = (struct desc_table){0, 0};
     cpu->cr0 = CR0_PE | CR0_ET | CR0_NE | (lng ? CR0_PG : 0);

@@ -105,8 +105,7 @@ static void gdb_stop_reply(struct gdb *g, int stopper)
         g->thread = (unsigned)stopper;
     n = (size_t)snprintf(g->last_stop, sizeof(g->last_stop),
                          "T%02xthread:%02x;",
-                         stopper < 0 ? GDB_SIGINT : GDB_SIGTRAP,
-                         g->thread + 1);
+                         stopper < 0 ? GDB_SIGINT : GDB_SIGTRAP, g->thread + 1);
     if (!d)
         return;
     if (d->stop == DEBUG_BREAK && g->tells_swbreak)
@@ -304,8 +303,7 @@ static long gdb_port(const char *where)
     char *end;
     long port = strtol(p, &end, 10);
 
-    return *p < '0' || *p > '9' || *end || port < 1 || port > 65535 ? -1
-                                                                    : port;
+    return *p < '0' || *p > '9' || *end || port < 1 || port > 65535 ? -1 : port;
 }
 
 int gdb_address_check(const char *where, struct error *err)
@@ -315,11 +313,14 @@ int gdb_address_check(const char *where, struct error *err)
     if (!strncmp(where, "unix:", 5)) {
         if (where[5] && strlen(where + 5) < room)
             return 0;
-        return error_set(err, EINVAL, "give unix:PATH, with a path of at "
-                         "most %zu characters", room - 1);
+        return error_set(err, EINVAL,
+                         "give unix:PATH, with a path of at "
+                         "most %zu characters",
+                         room - 1);
     }
     if (gdb_port(where) < 0)
-        return error_set(err, EINVAL, "give a port from 1 to 65535, or "
+        return error_set(err, EINVAL,
+                         "give a port from 1 to 65535, or "
                          "unix:PATH");
     return 0;
 }
@@ -407,7 +408,8 @@ int gdb_init(struct machine *m, struct error *err)
         m->pause = true;
     }
     log_info(g->held ? "gdb: the guest waits for a debugger on %s"
-                     : "gdb: a debugger may connect to %s", m->cfg->gdb);
+                     : "gdb: a debugger may connect to %s",
+             m->cfg->gdb);
     return 0;
 }
 

@@ -30,7 +30,7 @@ static void monitor_registers(struct gdb *g, const char *arg)
 {
     static const char *const names[16] = {
         "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-        "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     struct vcpu *cpu = gdb_vcpu(g);
     unsigned i;
 
@@ -52,9 +52,8 @@ static void monitor_registers(struct gdb *g, const char *arg)
         monitor_seg(g, seg_names[i], &cpu->seg[i]);
     monitor_seg(g, "ldtr", &cpu->ldtr);
     monitor_seg(g, "tr", &cpu->tr);
-    gdb_print(g, "gdtr %016llx %04x\nidtr %016llx %04x\n",
-              (ull)cpu->gdtr.base, cpu->gdtr.limit, (ull)cpu->idtr.base,
-              cpu->idtr.limit);
+    gdb_print(g, "gdtr %016llx %04x\nidtr %016llx %04x\n", (ull)cpu->gdtr.base,
+              cpu->gdtr.limit, (ull)cpu->idtr.base, cpu->idtr.limit);
     gdb_print(g, "cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx xcr0 %llx\n",
               (ull)cpu->cr0, (ull)cpu->cr2, (ull)cpu->cr3, (ull)cpu->cr4,
               (ull)cpu->msr.efer, (ull)cpu->xcr0);

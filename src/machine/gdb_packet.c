@@ -72,8 +72,7 @@ static void gdb_bytes(struct gdb *g, const void *p, size_t len)
 {
     if (g->client.fd < 0 || g->broken)
         return;
-    if (send(g->client.fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL) !=
-        (ssize_t)len)
+    if (send(g->client.fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)len)
         g->broken = true; /* not here: the packet is still being served */
 }
 
@@ -93,8 +92,8 @@ void gdb_send(struct gdb *g, const char *text)
         return;
     for (i = 0; i < len; i++)
         sum = (uint8_t)(sum + (uint8_t)text[i]);
-    g->out_len = (size_t)snprintf(g->out, sizeof(g->out), "$%s#%02x", text,
-                                  sum);
+    g->out_len =
+        (size_t)snprintf(g->out, sizeof(g->out), "$%s#%02x", text, sum);
     gdb_resend(g);
 }
 

@@ -13,8 +13,8 @@ static void query_supported(struct gdb *g, char *p)
     g->tells_swbreak = strstr(p, "swbreak+") != NULL;
     snprintf(g->text, sizeof(g->text),
              "PacketSize=%x;qXfer:features:read+;vContSupported+;"
-             "QStartNoAckMode+%s", GDB_PACKET,
-             g->tells_swbreak ? ";swbreak+;hwbreak+" : "");
+             "QStartNoAckMode+%s",
+             GDB_PACKET, g->tells_swbreak ? ";swbreak+;hwbreak+" : "");
     gdb_send(g, g->text);
 }
 

@@ -13,39 +13,118 @@
 #include "x86/flags.h"
 #include "x86/fpu.h"
 
-#define GPR(n, i, t)  {n, 8, REG_GPR, i, GDB_CORE, t, NULL}
-#define SEL(n, i)     {n, 4, REG_SEL, i, GDB_CORE, NULL, NULL}
-#define ST(i)         {"st" #i, 10, REG_ST, i, GDB_CORE, "i387_ext", NULL}
-#define X87(n, i)     {n, 4, REG_X87, i, GDB_CORE, NULL, "float"}
-#define XMM(i)        {"xmm" #i, 16, REG_XMM, i, GDB_SSE, "vec128", NULL}
-#define YMMH(i)       {"ymm" #i "h", 16, REG_YMMH, i, GDB_AVX, "uint128", NULL}
-#define CR(i, t)      {"cr" #i, 8, REG_CR, i, GDB_SYSTEM, t, "system"}
+#define GPR(n, i, t)                                                           \
+    {                                                                          \
+        n, 8, REG_GPR, i, GDB_CORE, t, NULL                                    \
+    }
+#define SEL(n, i)                                                              \
+    {                                                                          \
+        n, 4, REG_SEL, i, GDB_CORE, NULL, NULL                                 \
+    }
+#define ST(i)                                                                  \
+    {                                                                          \
+        "st" #i, 10, REG_ST, i, GDB_CORE, "i387_ext", NULL                     \
+    }
+#define X87(n, i)                                                              \
+    {                                                                          \
+        n, 4, REG_X87, i, GDB_CORE, NULL, "float"                              \
+    }
+#define XMM(i)                                                                 \
+    {                                                                          \
+        "xmm" #i, 16, REG_XMM, i, GDB_SSE, "vec128", NULL                      \
+    }
+#define YMMH(i)                                                                \
+    {                                                                          \
+        "ymm" #i "h", 16, REG_YMMH, i, GDB_AVX, "uint128", NULL                \
+    }
+#define CR(i, t)                                                               \
+    {                                                                          \
+        "cr" #i, 8, REG_CR, i, GDB_SYSTEM, t, "system"                         \
+    }
 
 /* The order inside a feature is gdb's own. */
 static const struct gdb_reg regs[] = {
-    GPR("rax", R_RAX, NULL), GPR("rbx", R_RBX, NULL), GPR("rcx", R_RCX, NULL),
-    GPR("rdx", R_RDX, NULL), GPR("rsi", R_RSI, NULL), GPR("rdi", R_RDI, NULL),
-    GPR("rbp", R_RBP, "data_ptr"), GPR("rsp", R_RSP, "data_ptr"),
-    GPR("r8", R_R8, NULL), GPR("r9", R_R9, NULL), GPR("r10", R_R10, NULL),
-    GPR("r11", R_R11, NULL), GPR("r12", R_R12, NULL), GPR("r13", R_R13, NULL),
-    GPR("r14", R_R14, NULL), GPR("r15", R_R15, NULL),
+    GPR("rax", R_RAX, NULL),
+    GPR("rbx", R_RBX, NULL),
+    GPR("rcx", R_RCX, NULL),
+    GPR("rdx", R_RDX, NULL),
+    GPR("rsi", R_RSI, NULL),
+    GPR("rdi", R_RDI, NULL),
+    GPR("rbp", R_RBP, "data_ptr"),
+    GPR("rsp", R_RSP, "data_ptr"),
+    GPR("r8", R_R8, NULL),
+    GPR("r9", R_R9, NULL),
+    GPR("r10", R_R10, NULL),
+    GPR("r11", R_R11, NULL),
+    GPR("r12", R_R12, NULL),
+    GPR("r13", R_R13, NULL),
+    GPR("r14", R_R14, NULL),
+    GPR("r15", R_R15, NULL),
     {"rip", 8, REG_RIP, 0, GDB_CORE, "code_ptr", NULL},
     {"eflags", 4, REG_FLAGS, 0, GDB_CORE, "i386_eflags", NULL},
-    SEL("cs", SEG_CS), SEL("ss", SEG_SS), SEL("ds", SEG_DS),
-    SEL("es", SEG_ES), SEL("fs", SEG_FS), SEL("gs", SEG_GS),
-    ST(0), ST(1), ST(2), ST(3), ST(4), ST(5), ST(6), ST(7),
-    X87("fctrl", 0), X87("fstat", 1), X87("ftag", 2), X87("fiseg", 3),
-    X87("fioff", 4), X87("foseg", 5), X87("fooff", 6), X87("fop", 7),
-    XMM(0), XMM(1), XMM(2), XMM(3), XMM(4), XMM(5), XMM(6), XMM(7),
-    XMM(8), XMM(9), XMM(10), XMM(11), XMM(12), XMM(13), XMM(14), XMM(15),
+    SEL("cs", SEG_CS),
+    SEL("ss", SEG_SS),
+    SEL("ds", SEG_DS),
+    SEL("es", SEG_ES),
+    SEL("fs", SEG_FS),
+    SEL("gs", SEG_GS),
+    ST(0),
+    ST(1),
+    ST(2),
+    ST(3),
+    ST(4),
+    ST(5),
+    ST(6),
+    ST(7),
+    X87("fctrl", 0),
+    X87("fstat", 1),
+    X87("ftag", 2),
+    X87("fiseg", 3),
+    X87("fioff", 4),
+    X87("foseg", 5),
+    X87("fooff", 6),
+    X87("fop", 7),
+    XMM(0),
+    XMM(1),
+    XMM(2),
+    XMM(3),
+    XMM(4),
+    XMM(5),
+    XMM(6),
+    XMM(7),
+    XMM(8),
+    XMM(9),
+    XMM(10),
+    XMM(11),
+    XMM(12),
+    XMM(13),
+    XMM(14),
+    XMM(15),
     {"mxcsr", 4, REG_MXCSR, 0, GDB_SSE, "i386_mxcsr", "vector"},
     {"fs_base", 8, REG_BASE, SEG_FS, GDB_SEGMENTS, NULL, NULL},
     {"gs_base", 8, REG_BASE, SEG_GS, GDB_SEGMENTS, NULL, NULL},
     {"k_gs_base", 8, REG_KERNEL_GS, 0, GDB_SYSTEM, NULL, "system"},
-    CR(0, "x64_cr0"), CR(2, NULL), CR(3, NULL), CR(4, "x64_cr4"), CR(8, NULL),
+    CR(0, "x64_cr0"),
+    CR(2, NULL),
+    CR(3, NULL),
+    CR(4, "x64_cr4"),
+    CR(8, NULL),
     {"efer", 8, REG_EFER, 0, GDB_SYSTEM, "x64_efer", "system"},
-    YMMH(0), YMMH(1), YMMH(2), YMMH(3), YMMH(4), YMMH(5), YMMH(6), YMMH(7),
-    YMMH(8), YMMH(9), YMMH(10), YMMH(11), YMMH(12), YMMH(13), YMMH(14),
+    YMMH(0),
+    YMMH(1),
+    YMMH(2),
+    YMMH(3),
+    YMMH(4),
+    YMMH(5),
+    YMMH(6),
+    YMMH(7),
+    YMMH(8),
+    YMMH(9),
+    YMMH(10),
+    YMMH(11),
+    YMMH(12),
+    YMMH(13),
+    YMMH(14),
     YMMH(15),
 };
 
@@ -132,7 +211,7 @@ static bool x87_set(struct vcpu *cpu, unsigned which, uint32_t v)
     static const struct {
         uint8_t at, bytes;
     } field[] = {
-        {FX_FCW, 2}, {FX_FSW, 2}, {0, 0},      {FX_FIP + 4, 2},
+        {FX_FCW, 2}, {FX_FSW, 2},     {0, 0},      {FX_FIP + 4, 2},
         {FX_FIP, 4}, {FX_FDP + 4, 2}, {FX_FDP, 4}, {FX_FOP, 2},
     };
     unsigned i;

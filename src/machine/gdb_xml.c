@@ -23,30 +23,28 @@ struct bit_name {
 };
 
 static const struct bit_name eflags_bits[] = {
-    {"CF", 0},  {"PF", 2},  {"AF", 4},  {"ZF", 6},   {"SF", 7},
-    {"TF", 8},  {"IF", 9},  {"DF", 10}, {"OF", 11},  {"NT", 14},
-    {"RF", 16}, {"VM", 17}, {"AC", 18}, {"VIF", 19}, {"VIP", 20},
-    {"ID", 21}, {NULL, 0},
+    {"CF", 0},  {"PF", 2},   {"AF", 4},   {"ZF", 6},  {"SF", 7},  {"TF", 8},
+    {"IF", 9},  {"DF", 10},  {"OF", 11},  {"NT", 14}, {"RF", 16}, {"VM", 17},
+    {"AC", 18}, {"VIF", 19}, {"VIP", 20}, {"ID", 21}, {NULL, 0},
 };
 static const struct bit_name cr0_bits[] = {
     {"PE", 0},  {"MP", 1},  {"EM", 2},  {"TS", 3},  {"ET", 4},  {"NE", 5},
     {"WP", 16}, {"AM", 18}, {"NW", 29}, {"CD", 30}, {"PG", 31}, {NULL, 0},
 };
 static const struct bit_name cr4_bits[] = {
-    {"VME", 0},         {"PVI", 1},      {"TSD", 2},     {"DE", 3},
-    {"PSE", 4},         {"PAE", 5},      {"MCE", 6},     {"PGE", 7},
-    {"PCE", 8},         {"OSFXSR", 9},   {"OSXMMEXCPT", 10},
-    {"UMIP", 11},       {"LA57", 12},    {"FSGSBASE", 16},
-    {"PCIDE", 17},      {"OSXSAVE", 18}, {"SMEP", 20},   {"SMAP", 21},
-    {NULL, 0},
+    {"VME", 0},   {"PVI", 1},       {"TSD", 2},         {"DE", 3},
+    {"PSE", 4},   {"PAE", 5},       {"MCE", 6},         {"PGE", 7},
+    {"PCE", 8},   {"OSFXSR", 9},    {"OSXMMEXCPT", 10}, {"UMIP", 11},
+    {"LA57", 12}, {"FSGSBASE", 16}, {"PCIDE", 17},      {"OSXSAVE", 18},
+    {"SMEP", 20}, {"SMAP", 21},     {NULL, 0},
 };
 static const struct bit_name efer_bits[] = {
     {"SCE", 0}, {"LME", 8}, {"LMA", 10}, {"NXE", 11}, {NULL, 0},
 };
 static const struct bit_name mxcsr_bits[] = {
-    {"IE", 0}, {"DE", 1}, {"ZE", 2}, {"OE", 3},  {"UE", 4},  {"PE", 5},
-    {"DAZ", 6}, {"IM", 7}, {"DM", 8}, {"ZM", 9}, {"OM", 10}, {"UM", 11},
-    {"PM", 12}, {"FZ", 15}, {NULL, 0},
+    {"IE", 0},  {"DE", 1},  {"ZE", 2},  {"OE", 3},  {"UE", 4},
+    {"PE", 5},  {"DAZ", 6}, {"IM", 7},  {"DM", 8},  {"ZM", 9},
+    {"OM", 10}, {"UM", 11}, {"PM", 12}, {"FZ", 15}, {NULL, 0},
 };
 
 static const struct {
@@ -100,8 +98,8 @@ static void xml_types(struct gdb *g, enum gdb_feature feature)
         xml_add(g, "<flags id=\"%s\" size=\"%u\">", flag_types[i].name,
                 flag_types[i].bytes);
         for (b = flag_types[i].bits; b->name; b++)
-            xml_add(g, "<field name=\"%s\" start=\"%u\" end=\"%u\"/>",
-                    b->name, b->bit, b->bit);
+            xml_add(g, "<field name=\"%s\" start=\"%u\" end=\"%u\"/>", b->name,
+                    b->bit, b->bit);
         xml_add(g, "</flags>");
     }
 }

@@ -27,7 +27,7 @@ struct machine_config {
     } disk[MACHINE_DISKS_MAX];
     unsigned disks;
     bool no_reboot;
-    bool verbose; /* counters on stderr at the end */
+    bool verbose;    /* counters on stderr at the end */
     const char *gdb; /* where a debugger connects, gdb.h; NULL: nowhere */
     bool gdb_nowait; /* runs without waiting for it */
 };
@@ -40,9 +40,9 @@ enum machine_end {
     MACHINE_RESET,    /* with no_reboot */
     MACHINE_PANIC,
     MACHINE_TRIPLE,
-    MACHINE_STOPPED,  /* a signal, or the console went away */
-    MACHINE_DEBUG,    /* wrote to the debug-exit port */
-    MACHINE_FAILED,   /* the host's fault; see the error */
+    MACHINE_STOPPED, /* a signal, or the console went away */
+    MACHINE_DEBUG,   /* wrote to the debug-exit port */
+    MACHINE_FAILED,  /* the host's fault; see the error */
 };
 
 struct machine_result {

@@ -87,7 +87,7 @@ struct machine {
     struct machine_result result;
     struct error failure;
     struct gdb *gdb; /* NULL without --gdb */
-    unsigned built; /* steps of machine_steps that are done */
+    unsigned built;  /* steps of machine_steps that are done */
 };
 
 /* One step of putting a machine together; undone in reverse order. */

@@ -149,8 +149,7 @@ void io_write(struct guest_mem *m, enum io_kind kind, uint64_t addr,
         }
         off = addr + done - r->base;
         step = io_step(r, off, width - done);
-        r->ops->write(r->dev, off, step,
-                      val >> (8 * done) & width_mask(step));
+        r->ops->write(r->dev, off, step, val >> (8 * done) & width_mask(step));
         atomic_fetch_add_explicit(&r->hits, 1, memory_order_relaxed);
         done += step;
     }

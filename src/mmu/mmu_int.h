@@ -21,10 +21,10 @@ struct mmu {
     struct tlb_entry none[TLB_SIZE]; /* never filled: all accesses are slow */
     uint16_t pcid_gen[MMU_GENERATIONS];
     unsigned gen_next;
-    bool high_local;          /* something not global above bit 63 */
+    bool high_local;                /* something not global above bit 63 */
     gva_t large_lo[2], large_hi[2]; /* by bit 63: where large pages are */
-    uint64_t rights_config;   /* CR0/CR4/EFER bits the entries rest on */
-    bool slow;                /* alignment checks or watchpoints */
+    uint64_t rights_config;         /* CR0/CR4/EFER bits the entries rest on */
+    bool slow;                      /* alignment checks or watchpoints */
 
     code_forget_fn *forget;
     struct code_page **by_page; /* by RAM page number */

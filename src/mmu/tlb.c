@@ -342,8 +342,7 @@ static void mmu_code_stored(struct vcpu *cpu, const struct ref *ref)
     unsigned first = ref->kind == REF_SPLIT ? ref->first : ref->width;
 
     if (ref->p)
-        code_store(cpu, ref->gpa & ~PAGE_OFFSET, ref->gpa & PAGE_OFFSET,
-                   first);
+        code_store(cpu, ref->gpa & ~PAGE_OFFSET, ref->gpa & PAGE_OFFSET, first);
     if (ref->kind == REF_SPLIT && ref->p2)
         code_store(cpu, ref->gpa2 & ~PAGE_OFFSET, 0, ref->width - first);
 }
@@ -370,8 +369,8 @@ void tlb_protect(struct vcpu *cpu, const uint8_t *host)
         for (unsigned j = 0; j < TLB_SIZE; j++) {
             struct tlb_entry *e = &m->tlb[i][j];
 
-            if (e->tag_w && (e->tag_w & ~PAGE_OFFSET) + e->addend ==
-                                (uintptr_t)host)
+            if (e->tag_w &&
+                (e->tag_w & ~PAGE_OFFSET) + e->addend == (uintptr_t)host)
                 e->tag_w = 0;
         }
     }

@@ -130,8 +130,8 @@ int ref_open(struct vcpu *cpu, const struct insn *in, enum ref_intent intent,
              struct ref *ref)
 {
     if (in->flags & INSN_MEM)
-        return ref_open_at(cpu, in->seg, insn_ea(cpu, in), in->rm_width,
-                           intent, ref);
+        return ref_open_at(cpu, in->seg, insn_ea(cpu, in), in->rm_width, intent,
+                           ref);
     ref_register(cpu, in->rm, in->rm_width, ref);
     return 0;
 }
@@ -234,8 +234,7 @@ void ref_set_bytes(const struct ref *ref, const void *buf)
         if (ref->p2)
             memcpy(ref->p2, in + first, ref->width - first);
         else
-            io_bytes_write(ref->cpu, ref->gpa2, in + first,
-                           ref->width - first);
+            io_bytes_write(ref->cpu, ref->gpa2, in + first, ref->width - first);
     }
     ref_written(ref);
 }
@@ -270,9 +269,9 @@ static bool host_cmpxchg(void *p, unsigned width, uint64_t *old, uint64_t val)
 #define CASE(n, type)                                                          \
     case n: {                                                                  \
         type o = (type)*old;                                                   \
-        bool done = __atomic_compare_exchange_n((type *)p, &o, (type)val,      \
-                                                false, __ATOMIC_SEQ_CST,       \
-                                                __ATOMIC_SEQ_CST);             \
+        bool done =                                                            \
+            __atomic_compare_exchange_n((type *)p, &o, (type)val, false,       \
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);   \
         *old = o;                                                              \
         return done;                                                           \
     }

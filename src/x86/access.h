@@ -52,8 +52,7 @@ static inline void reg_set(struct vcpu *cpu, unsigned reg, unsigned width,
 /* Offset part of the memory operand, truncated to the address size. */
 static inline uint64_t insn_ea(const struct vcpu *cpu, const struct insn *in)
 {
-    uint64_t ea = cpu->gpr[in->base] +
-                  (cpu->gpr[in->index] << in->scale) +
+    uint64_t ea = cpu->gpr[in->base] + (cpu->gpr[in->index] << in->scale) +
                   (uint64_t)(int64_t)in->disp;
 
     return ea & width_mask(in->awidth);
@@ -65,8 +64,8 @@ static inline uint64_t insn_ea(const struct vcpu *cpu, const struct insn *in)
  * base, and a non-canonical address is #GP(0), or #SS(0) for seg == SEG_SS.
  * SEG_NONE: off is linear. 0 or STEP_FAULT.
  */
-int seg_linear_slow(struct vcpu *cpu, unsigned seg, uint64_t off,
-                    unsigned size, unsigned access, gva_t *gva);
+int seg_linear_slow(struct vcpu *cpu, unsigned seg, uint64_t off, unsigned size,
+                    unsigned access, gva_t *gva);
 
 static inline int seg_linear(struct vcpu *cpu, unsigned seg, uint64_t off,
                              unsigned size, unsigned access, gva_t *gva)
@@ -215,10 +214,10 @@ enum ref_kind { REF_REG, REF_HOST, REF_SPLIT, REF_IO };
 struct ref {
     uint8_t kind;
     uint8_t width;
-    uint8_t first;  /* REF_SPLIT: bytes in the first page */
-    bool code;      /* a page of it holds decoded code */
-    uint8_t reg;    /* REF_REG */
-    uint64_t *gpr;  /* REF_REG: the register file */
+    uint8_t first;   /* REF_SPLIT: bytes in the first page */
+    bool code;       /* a page of it holds decoded code */
+    uint8_t reg;     /* REF_REG */
+    uint64_t *gpr;   /* REF_REG: the register file */
     uint8_t *p, *p2; /* REF_HOST, REF_SPLIT; NULL halves are I/O */
     gpa_t gpa, gpa2;
     struct vcpu *cpu;

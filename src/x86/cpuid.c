@@ -27,8 +27,8 @@ struct feature {
     uint32_t leaf;    /* sub-leaf 0, but for leaf 0xd: 1 */
     uint8_t reg, bit;
     uint8_t level;
-    bool host;        /* runs on the host's units: the host must have it */
-    uint8_t needs;    /* enum cpu_feature it rests on; F_FPU: nothing */
+    bool host;     /* runs on the host's units: the host must have it */
+    uint8_t needs; /* enum cpu_feature it rests on; F_FPU: nothing */
 };
 
 #define LEAF_EXT1 0x80000001u
@@ -97,8 +97,7 @@ static const struct feature features[F_COUNT] = {
     [F_SPEC_CTRL] = {"spec_ctrl", 7, EDX, 26, V1, false, F_MSR},
     [F_STIBP] = {"intel_stibp", 7, EDX, 27, V1, false, F_SPEC_CTRL},
     [F_FLUSH_L1D] = {"flush_l1d", 7, EDX, 28, V1, false, F_MSR},
-    [F_ARCH_CAPABILITIES] = {"arch_capabilities", 7, EDX, 29, V1, false,
-                             F_MSR},
+    [F_ARCH_CAPABILITIES] = {"arch_capabilities", 7, EDX, 29, V1, false, F_MSR},
     [F_SSBD] = {"ssbd", 7, EDX, 31, V1, false, F_SPEC_CTRL},
     [F_XSAVEOPT] = {"xsaveopt", 0xd, EAX, 0, V3, false, F_XSAVE},
     [F_XSAVEC] = {"xsavec", 0xd, EAX, 1, V3, false, F_XSAVE},
@@ -118,11 +117,16 @@ static const struct {
     const char *alias;
     enum cpu_feature feature;
 } aliases[] = {
-    {"sse3", F_PNI},         {"lzcnt", F_ABM},
-    {"sse4.1", F_SSE4_1},    {"sse4.2", F_SSE4_2},
-    {"sha", F_SHA_NI},       {"tsc_deadline", F_TSC_DEADLINE},
-    {"tsc-deadline", F_TSC_DEADLINE}, {"constant_tsc", F_NONSTOP_TSC},
-    {"invtsc", F_NONSTOP_TSC}, {"clfsh", F_CLFLUSH},
+    {"sse3", F_PNI},
+    {"lzcnt", F_ABM},
+    {"sse4.1", F_SSE4_1},
+    {"sse4.2", F_SSE4_2},
+    {"sha", F_SHA_NI},
+    {"tsc_deadline", F_TSC_DEADLINE},
+    {"tsc-deadline", F_TSC_DEADLINE},
+    {"constant_tsc", F_NONSTOP_TSC},
+    {"invtsc", F_NONSTOP_TSC},
+    {"clfsh", F_CLFLUSH},
     {"sse4_1", F_SSE4_1},
 };
 
@@ -401,7 +405,7 @@ static void model_isa(struct cpu_model *m)
     /* 128-bit carry-less multiply in VEX form needs both */
     if (!cpu_model_has(m, F_AVX))
         m->isa[ZYDIS_ISA_SET_AVXAES / 8] &=
-            (uint8_t)~(1u << ZYDIS_ISA_SET_AVXAES % 8);
+            (uint8_t) ~(1u << ZYDIS_ISA_SET_AVXAES % 8);
 }
 
 int cpu_model_parse(struct cpu_model *m, const char *spec, struct error *err)
@@ -514,8 +518,8 @@ static void leaf_1(const struct vcpu *cpu, struct cpuid_regs *r)
 
 /* One cache of leaf 4: type, level, sharing, ways, sets; lines of 64 bytes. */
 static struct cpuid_regs cache_leaf(const struct vcpu *cpu, unsigned type,
-                                    unsigned level, bool shared,
-                                    unsigned ways, unsigned sets)
+                                    unsigned level, bool shared, unsigned ways,
+                                    unsigned sets)
 {
     unsigned cores = (1u << topology_shift(cpus_of(cpu))) - 1;
 

@@ -11,6 +11,7 @@
 #include "x86/vcpu.h"
 
 /* Order is free; names and CPUID bits are in cpuid.c. */
+/* clang-format off */
 enum cpu_feature {
     F_FPU, F_DE, F_PSE, F_TSC, F_MSR, F_PAE, F_MCE, F_CX8, F_APIC, F_SEP,
     F_MTRR, F_PGE, F_MCA, F_CMOV, F_PAT, F_PSE36, F_CLFLUSH, F_MMX, F_FXSR,
@@ -24,6 +25,7 @@ enum cpu_feature {
     F_PDPE1GB, F_RDTSCP, F_LM, F_LAHF_LM, F_ABM, F_PREFETCHW, F_NONSTOP_TSC,
     F_COUNT,
 };
+/* clang-format on */
 
 struct cpu_model {
     char name[32];
@@ -52,8 +54,7 @@ const char *cpu_model_names(void);
 /* Name of a feature as /proc/cpuinfo has it; NULL behind the last. */
 const char *cpu_feature_name(unsigned feature);
 
-static inline bool cpu_model_has(const struct cpu_model *m,
-                                 enum cpu_feature f)
+static inline bool cpu_model_has(const struct cpu_model *m, enum cpu_feature f)
 {
     return m->features[f / 64] >> (f % 64) & 1;
 }
@@ -66,8 +67,7 @@ static inline bool cpu_has(const struct vcpu *cpu, enum cpu_feature f)
  * May an instruction of this ZydisISASet be decoded? If not it is #UD, but
  * for LZCNT and TZCNT, which become BSR and BSF.
  */
-static inline bool cpu_model_allows(const struct cpu_model *m,
-                                    unsigned isa_set)
+static inline bool cpu_model_allows(const struct cpu_model *m, unsigned isa_set)
 {
     return isa_set < 8 * sizeof(m->isa) &&
            (m->isa[isa_set / 8] >> (isa_set % 8) & 1);

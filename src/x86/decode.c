@@ -17,7 +17,7 @@
 #include "x86/sem.h"
 
 static const struct sem_entry *const families[] = {
-    sem_arith_table, sem_bit_table,    sem_move_table,
+    sem_arith_table,  sem_bit_table,    sem_move_table,
     sem_string_table, sem_branch_table, sem_far_table,
     sem_system_table, sem_io_table,     sem_fpstate_table,
 };
@@ -59,8 +59,7 @@ int decoder_init(struct decoder *d, const struct cpu_model *model,
                 ZYDIS_STACK_WIDTH_16);
     zydis_setup(&d->zydis[1], ZYDIS_MACHINE_MODE_LEGACY_32,
                 ZYDIS_STACK_WIDTH_32);
-    zydis_setup(&d->zydis[2], ZYDIS_MACHINE_MODE_LONG_64,
-                ZYDIS_STACK_WIDTH_64);
+    zydis_setup(&d->zydis[2], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     for (size_t i = 0; i < ARRAY_SIZE(families); i++)
         for (const struct sem_entry *e = families[i]; e->sem; e++)
             d->by_mnemonic[e->mnemonic] = e;
@@ -96,8 +95,8 @@ static struct regno reg_number(ZydisRegister reg)
         if (reg >= ZYDIS_REGISTER_SPL)
             return (struct regno){
                 RC_GPR, (uint8_t)((reg - ZYDIS_REGISTER_SPL + 4) * 8), 1};
-        return (struct regno){RC_GPR,
-                              (uint8_t)((reg - ZYDIS_REGISTER_AL) * 8), 1};
+        return (struct regno){RC_GPR, (uint8_t)((reg - ZYDIS_REGISTER_AL) * 8),
+                              1};
     case ZYDIS_REGCLASS_GPR16:
         return (struct regno){RC_GPR, id, 2};
     case ZYDIS_REGCLASS_GPR32:
@@ -192,8 +191,7 @@ static enum opnd put_register(struct insn *in, const ZydisDecodedOperand *op)
         in->rm_width = r.width;
         if (r.class == RC_SEG)
             break; /* push fs and the like: opcode, but no r/m */
-        if (op->encoding == ZYDIS_OPERAND_ENCODING_OPCODE &&
-            r.class != RC_GPR)
+        if (op->encoding == ZYDIS_OPERAND_ENCODING_OPCODE && r.class != RC_GPR)
             break;
         return OPND_RM;
     case ZYDIS_OPERAND_ENCODING_NDSNDD:
@@ -238,8 +236,7 @@ static enum opnd put_operand(struct insn *in, const struct zinsn *z,
 static unsigned operand_width(const struct insn *in, const struct zinsn *z)
 {
     /* OUT names its port first, and that may be DX. */
-    const ZydisDecodedOperand *op =
-        &z->op[z->i.mnemonic == ZYDIS_MNEMONIC_OUT];
+    const ZydisDecodedOperand *op = &z->op[z->i.mnemonic == ZYDIS_MNEMONIC_OUT];
 
     if (z->i.operand_count_visible && op->type != ZYDIS_OPERAND_TYPE_POINTER &&
         op->type != ZYDIS_OPERAND_TYPE_IMMEDIATE && op->size >= 8 &&
@@ -306,11 +303,11 @@ static int condition_code(ZydisMnemonic m)
     static const uint16_t table[16][3] = {
 #define CC(n, j, s, c)                                                         \
     [n] = {ZYDIS_MNEMONIC_J##j, ZYDIS_MNEMONIC_SET##s, ZYDIS_MNEMONIC_CMOV##c}
-        CC(0, O, O, O),     CC(1, NO, NO, NO),     CC(2, B, B, B),
-        CC(3, NB, NB, NB),  CC(4, Z, Z, Z),        CC(5, NZ, NZ, NZ),
-        CC(6, BE, BE, BE),  CC(7, NBE, NBE, NBE),  CC(8, S, S, S),
-        CC(9, NS, NS, NS),  CC(10, P, P, P),       CC(11, NP, NP, NP),
-        CC(12, L, L, L),    CC(13, NL, NL, NL),    CC(14, LE, LE, LE),
+        CC(0, O, O, O),        CC(1, NO, NO, NO),    CC(2, B, B, B),
+        CC(3, NB, NB, NB),     CC(4, Z, Z, Z),       CC(5, NZ, NZ, NZ),
+        CC(6, BE, BE, BE),     CC(7, NBE, NBE, NBE), CC(8, S, S, S),
+        CC(9, NS, NS, NS),     CC(10, P, P, P),      CC(11, NP, NP, NP),
+        CC(12, L, L, L),       CC(13, NL, NL, NL),   CC(14, LE, LE, LE),
         CC(15, NLE, NLE, NLE),
 #undef CC
     };
@@ -373,8 +370,8 @@ static void bind_special(struct insn *in, const struct zinsn *z)
     case ZYDIS_MNEMONIC_CALL:
         if (!is_far(z))
             break;
-        in->sem = z->i.mnemonic == ZYDIS_MNEMONIC_JMP ? sem_jmp_far
-                                                      : sem_call_far;
+        in->sem =
+            z->i.mnemonic == ZYDIS_MNEMONIC_JMP ? sem_jmp_far : sem_call_far;
         in->flags |= INSN_SYNC;
         in->width = (uint8_t)(z->i.operand_width / 8);
         break;

@@ -19,9 +19,9 @@ struct event {
     enum event_kind kind;
     bool has_error;
     uint32_t error;
-    unsigned ext;    /* for error codes that come up on the way */
-    uint64_t rip;    /* to be pushed */
-    uint64_t flags;  /* to be pushed */
+    unsigned ext;   /* for error codes that come up on the way */
+    uint64_t rip;   /* to be pushed */
+    uint64_t flags; /* to be pushed */
 };
 
 /* A gate of the IDT, decoded. */
@@ -91,8 +91,8 @@ static enum step deliver_real(struct vcpu *cpu, const struct event *ev)
         return raise_gp(cpu, ev->vector * 8 + 2 + ev->ext);
     if (sys_load(cpu, (cpu->idtr.base + ev->vector * 4) & 0xffffffff, 4, &vec))
         return STEP_FAULT;
-    if (far_push(&st, 2, ev->flags) ||
-        far_push(&st, 2, cpu->seg[SEG_CS].sel) || far_push(&st, 2, ev->rip))
+    if (far_push(&st, 2, ev->flags) || far_push(&st, 2, cpu->seg[SEG_CS].sel) ||
+        far_push(&st, 2, ev->rip))
         return STEP_FAULT;
     far_stack_commit(&st);
     seg_commit_cs16(cpu, (uint16_t)(vec >> 16));
@@ -203,8 +203,8 @@ static int stack_select64(struct vcpu *cpu, const struct event *ev,
     return 0;
 }
 
-static int stack_select(struct vcpu *cpu, const struct event *ev,
-                        unsigned cpl, struct far_stack *st)
+static int stack_select(struct vcpu *cpu, const struct event *ev, unsigned cpl,
+                        struct far_stack *st)
 {
     struct seg ss;
     uint16_t sel;
@@ -400,8 +400,7 @@ enum step exc_deliver(struct vcpu *cpu)
 
 enum step intr_deliver(struct vcpu *cpu, unsigned vector)
 {
-    struct event ev = {
-        .vector = vector, .kind = EVENT_HARD, .rip = cpu->rip};
+    struct event ev = {.vector = vector, .kind = EVENT_HARD, .rip = cpu->rip};
     enum step s;
 
     if (vector == EXC_NMI)

@@ -11,9 +11,9 @@
 
 /* How an event came about; decides DPL checks and EXT bits. */
 enum event_kind {
-    EVENT_HARD,  /* interrupt or NMI */
-    EVENT_EXC,   /* exception, and INT1 */
-    EVENT_SOFT,  /* INT n, INT3, INTO */
+    EVENT_HARD, /* interrupt or NMI */
+    EVENT_EXC,  /* exception, and INT1 */
+    EVENT_SOFT, /* INT n, INT3, INTO */
 };
 
 /* [SDM 3A 6.15, table 6-4] */

@@ -27,12 +27,12 @@ int fpu_check_avx(struct vcpu *cpu);
 void fpu_enter_mmx(struct vcpu *cpu);
 
 /* Fields of vcpu.fpu.fx, an FXSAVE64 image. */
-#define FX_FCW 0
-#define FX_FSW 2
-#define FX_FTW 4 /* abridged: bit n is physical register n, 1: not empty */
-#define FX_FOP 6
-#define FX_FIP 8
-#define FX_FDP 16
+#define FX_FCW   0
+#define FX_FSW   2
+#define FX_FTW   4 /* abridged: bit n is physical register n, 1: not empty */
+#define FX_FOP   6
+#define FX_FIP   8
+#define FX_FDP   16
 #define FX_ST(i) (32 + 16 * (i))
 
 #define FSW_ES     0x80u

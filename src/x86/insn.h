@@ -38,17 +38,17 @@ enum opnd { OPND_NONE, OPND_REG, OPND_RM, OPND_VREG, OPND_IMM };
 enum reg_class { RC_GPR, RC_SEG, RC_CR, RC_DR, RC_MMX, RC_VEC, RC_X87 };
 
 enum insn_flag {
-    INSN_MEM = 1 << 0,   /* the r/m operand is memory */
+    INSN_MEM = 1 << 0, /* the r/m operand is memory */
     INSN_LOCK = 1 << 1,
     INSN_REP = 1 << 2,   /* F3 on a string instruction: REP or REPE */
     INSN_REPNE = 1 << 3, /* F2 on a string instruction */
     INSN_JUMP = 1 << 4,  /* ends a block: may write RIP */
     INSN_SYNC = 1 << 5,  /* ends a block: may change the mode or IF */
     INSN_REX = 1 << 6,
-    INSN_O16 = 1 << 7,   /* 66 prefix */
+    INSN_O16 = 1 << 7, /* 66 prefix */
     INSN_VEX = 1 << 8,
     INSN_REPZ_ANY = 1 << 9, /* an F3 prefix was there at all (PAUSE, ...) */
-    INSN_COND = 1 << 10, /* with INSN_JUMP: may as well fall through */
+    INSN_COND = 1 << 10,    /* with INSN_JUMP: may as well fall through */
     INSN_NO_TRAP = 1 << 11, /* TF before it does not trap behind it */
 };
 
@@ -59,24 +59,24 @@ enum insn_flag {
 struct insn {
     exec_fn *exec;
     sem_fn *sem;
-    uint64_t imm;    /* sign-extended; for relative branches: displacement */
-    int32_t disp;    /* RIP-relative: displacement + next, base is R_PAGE */
-    uint16_t next;   /* offset in the page of the instruction behind */
+    uint64_t imm;  /* sign-extended; for relative branches: displacement */
+    int32_t disp;  /* RIP-relative: displacement + next, base is R_PAGE */
+    uint16_t next; /* offset in the page of the instruction behind */
     uint8_t len;
-    uint8_t width;   /* operand size: that of the manual's first operand */
-    uint8_t rm;      /* r/m register when not INSN_MEM */
+    uint8_t width; /* operand size: that of the manual's first operand */
+    uint8_t rm;    /* r/m register when not INSN_MEM */
     uint8_t rm_width;
     uint8_t reg;
     uint8_t reg_width;
     uint8_t base, index, scale; /* scale is a shift; R_ZERO where absent */
-    uint8_t seg;     /* segment of the memory operand, defaults applied */
-    uint8_t awidth;  /* address size: 2, 4 or 8 */
+    uint8_t seg;    /* segment of the memory operand, defaults applied */
+    uint8_t awidth; /* address size: 2, 4 or 8 */
     uint8_t dst : 3, src : 3;
     uint8_t src2 : 3, reg_class : 4;
-    uint8_t sub;     /* condition code, /digit, what the family needs */
-    uint16_t op;     /* ZydisMnemonic */
+    uint8_t sub; /* condition code, /digit, what the family needs */
+    uint16_t op; /* ZydisMnemonic */
     uint16_t flags;
-    uint8_t place;   /* 1-based position in its block; the engine's */
+    uint8_t place; /* 1-based position in its block; the engine's */
 };
 _Static_assert(sizeof(struct insn) <= 56, "decoded instructions stay small");
 
@@ -113,8 +113,8 @@ struct sem_entry {
     uint16_t mnemonic; /* ZYDIS_MNEMONIC_* */
     uint16_t flags;    /* enum insn_flag to add */
     sem_fn *sem;
-    uint8_t sub;       /* copied to insn->sub */
-    bool lockable;     /* LOCK is legal with a memory destination */
+    uint8_t sub;   /* copied to insn->sub */
+    bool lockable; /* LOCK is legal with a memory destination */
 };
 
 /* Terminated by an entry with sem == NULL. */

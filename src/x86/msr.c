@@ -41,9 +41,9 @@
      BIT64(62))  /* ITS_NO */
 
 enum msr_kind {
-    MSR_STORE, /* bits outside mask are #GP */
-    MSR_CANON, /* a linear address, #GP if not canonical */
-    MSR_CONST, /* reads as `value`, writes are #GP */
+    MSR_STORE,  /* bits outside mask are #GP */
+    MSR_CANON,  /* a linear address, #GP if not canonical */
+    MSR_CONST,  /* reads as `value`, writes are #GP */
     MSR_IGNORE, /* reads as `value`, writes vanish */
 };
 
@@ -58,20 +58,20 @@ struct msr_entry {
 #define FIELD(f) offsetof(struct vcpu, f)
 
 static const struct msr_entry msr_table[] = {
-    {0x17, MSR_CONST, F_FPU, 0, 0},                 /* PLATFORM_ID */
-    {0x34, MSR_CONST, F_FPU, 0, 0},                 /* SMI_COUNT */
+    {0x17, MSR_CONST, F_FPU, 0, 0}, /* PLATFORM_ID */
+    {0x34, MSR_CONST, F_FPU, 0, 0}, /* SMI_COUNT */
     {0x48, MSR_STORE, F_SPEC_CTRL, FIELD(msr.spec_ctrl), 0x407},
     {0x8b, MSR_STORE, F_FPU, FIELD(msr.ucode_rev), ~0ull},
-    {0xce, MSR_CONST, F_FPU, 0, 0},                 /* PLATFORM_INFO */
+    {0xce, MSR_CONST, F_FPU, 0, 0},                   /* PLATFORM_INFO */
     {0xfe, MSR_CONST, F_MTRR, 0, 0x500 | MTRR_COUNT}, /* WC, fixed */
     {0x10a, MSR_CONST, F_ARCH_CAPABILITIES, 0, ARCH_CAPS},
     {0x174, MSR_STORE, F_SEP, FIELD(msr.sysenter_cs), 0xffffffff},
     {0x175, MSR_CANON, F_SEP, FIELD(msr.sysenter_esp), 0},
     {0x176, MSR_CANON, F_SEP, FIELD(msr.sysenter_eip), 0},
-    {0x179, MSR_CONST, F_MCA, 0, MC_BANKS},         /* MCG_CAP */
+    {0x179, MSR_CONST, F_MCA, 0, MC_BANKS}, /* MCG_CAP */
     {0x17a, MSR_STORE, F_MCA, FIELD(msr.mcg_status), 0x7},
     {0x1a0, MSR_STORE, F_FPU, FIELD(msr.misc_enable), ~0ull},
-    {0x1b0, MSR_IGNORE, F_FPU, 0, 6},               /* ENERGY_PERF_BIAS */
+    {0x1b0, MSR_IGNORE, F_FPU, 0, 6}, /* ENERGY_PERF_BIAS */
     {0x1d9, MSR_STORE, F_FPU, FIELD(msr.debugctl), 0x3},
     {0x250, MSR_STORE, F_MTRR, FIELD(msr.mtrr_fixed[0]), ~0ull},
     {0x258, MSR_STORE, F_MTRR, FIELD(msr.mtrr_fixed[1]), ~0ull},

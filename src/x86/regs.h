@@ -6,11 +6,13 @@
 
 #include "base/util.h"
 
+/* clang-format off */
 enum gpr {
     R_RAX, R_RCX, R_RDX, R_RBX, R_RSP, R_RBP, R_RSI, R_RDI,
     R_R8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15,
     R_ZERO, R_PAGE, R_COUNT,
 };
+/* clang-format on */
 
 enum segreg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 #define SEG_NONE SEG_COUNT /* "no segment": base 0, no checks */
@@ -27,7 +29,7 @@ struct seg {
     uint32_t limit;
     uint64_t base;
 };
-#define SEG_TYPE(a)     ((a) & 0xf)
+#define SEG_TYPE(a)     ((a)&0xf)
 #define SEG_ACCESSED    0x1u
 #define SEG_WRITABLE    0x2u /* data; for code: readable */
 #define SEG_EXPAND_DOWN 0x4u /* data; for code: conforming */
@@ -45,26 +47,25 @@ struct desc_table {
     uint16_t limit;
 };
 
-#define FLAG_CF   0x1ull
-#define FLAG_PF   0x4ull
-#define FLAG_AF   0x10ull
-#define FLAG_ZF   0x40ull
-#define FLAG_SF   0x80ull
-#define FLAG_TF   0x100ull
-#define FLAG_IF   0x200ull
-#define FLAG_DF   0x400ull
-#define FLAG_OF   0x800ull
-#define FLAG_IOPL 0x3000ull
-#define FLAG_NT   0x4000ull
-#define FLAG_RF   0x10000ull
-#define FLAG_VM   0x20000ull
-#define FLAG_AC   0x40000ull
-#define FLAG_VIF  0x80000ull
-#define FLAG_VIP  0x100000ull
-#define FLAG_ID   0x200000ull
-#define FLAG_FIXED 0x2ull
-#define FLAG_STATUS                                                            \
-    (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+#define FLAG_CF     0x1ull
+#define FLAG_PF     0x4ull
+#define FLAG_AF     0x10ull
+#define FLAG_ZF     0x40ull
+#define FLAG_SF     0x80ull
+#define FLAG_TF     0x100ull
+#define FLAG_IF     0x200ull
+#define FLAG_DF     0x400ull
+#define FLAG_OF     0x800ull
+#define FLAG_IOPL   0x3000ull
+#define FLAG_NT     0x4000ull
+#define FLAG_RF     0x10000ull
+#define FLAG_VM     0x20000ull
+#define FLAG_AC     0x40000ull
+#define FLAG_VIF    0x80000ull
+#define FLAG_VIP    0x100000ull
+#define FLAG_ID     0x200000ull
+#define FLAG_FIXED  0x2ull
+#define FLAG_STATUS (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
 #define CR0_PE 0x1ull
 #define CR0_MP 0x2ull
@@ -110,12 +111,14 @@ struct desc_table {
 #define XCR0_AVX 0x4ull
 
 /* Exception vectors [SDM 3A 6.3.1]. */
+/* clang-format off */
 enum exc_vector {
     EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5,
     EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_TS = 10, EXC_NP = 11, EXC_SS = 12,
     EXC_GP = 13, EXC_PF = 14, EXC_MF = 16, EXC_AC = 17, EXC_MC = 18,
     EXC_XM = 19,
 };
+/* clang-format on */
 
 /* #PF error code [SDM 3A 4.7]. */
 #define PF_P    0x1u
@@ -147,8 +150,10 @@ struct fpu {
 };
 
 /* Counted events; names in x86/vcpu.c, in this order. */
+/* clang-format off */
 enum vcpu_counter {
     CTR_INTERRUPT, CTR_EXCEPTION, CTR_HLT, CTR_PIO, CTR_MMIO, CTR_APIC,
     CTR_TLB_MISS, CTR_TLB_FLUSH, CTR_BLOCK_BUILT, CTR_BLOCK_MISS,
     CTR_CODE_DROPPED, CTR_STEP, CTR_EXIT, CTR_COUNT,
 };
+/* clang-format on */

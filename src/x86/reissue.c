@@ -177,9 +177,9 @@ static void need_register(struct needs *n, const ZydisDecodedOperand *op)
 static bool no_float(const struct zinsn *z)
 {
     static const char *const prefixes[] = {
-        "p",    "mov",  "aes",   "sha",  "and",   "or",     "xor",
-        "unpck", "shuf", "blend", "broadcast", "insert", "extract",
-        "perm", "zero", "lddqu", "test",
+        "p",       "mov",   "aes",  "sha",   "and",       "or",
+        "xor",     "unpck", "shuf", "blend", "broadcast", "insert",
+        "extract", "perm",  "zero", "lddqu", "test",
     };
     const char *name = ZydisMnemonicGetString(z->i.mnemonic);
 
@@ -407,9 +407,9 @@ static void put_loads(struct as *a, const struct needs *n)
     if (n->mxcsr)
         put_mxcsr(a, false);
     if (n->gpr_reg || n->gpr_rm || n->gpr_implicit)
-        PUT(a, 0x49, 0x8b, 0x00,        /* mov rax, [r8] */
-            0x49, 0x8b, 0x48, 0x08,     /* mov rcx, [r8 + 8] */
-            0x49, 0x8b, 0x50, 0x10);    /* mov rdx, [r8 + 16] */
+        PUT(a, 0x49, 0x8b, 0x00,     /* mov rax, [r8] */
+            0x49, 0x8b, 0x48, 0x08,  /* mov rcx, [r8 + 8] */
+            0x49, 0x8b, 0x50, 0x10); /* mov rdx, [r8 + 16] */
     if (n->flags_in)
         PUT(a, 0x41, 0xff, 0x70, 0x18, 0x9d); /* push [r8 + 24]; popfq */
 }
@@ -419,8 +419,8 @@ static void put_stores(struct as *a, const struct needs *n)
     if (n->flags_out)
         PUT(a, 0x9c, 0x41, 0x8f, 0x40, 0x18); /* pushfq; pop [r8 + 24] */
     if (n->gpr_write)
-        PUT(a, 0x49, 0x89, 0x00,        /* mov [r8], rax */
-            0x49, 0x89, 0x48, 0x08);    /* mov [r8 + 8], rcx */
+        PUT(a, 0x49, 0x89, 0x00,     /* mov [r8], rax */
+            0x49, 0x89, 0x48, 0x08); /* mov [r8 + 8], rcx */
     if (n->mxcsr)
         put_mxcsr(a, true);
     for (unsigned v = 0; v < 16; v++)
@@ -457,10 +457,9 @@ static int chunk_add(struct reissue *r, struct error *err)
     fd = memfd_create("reissue", MFD_CLOEXEC);
     if (fd < 0 || ftruncate(fd, CHUNK_BYTES) < 0)
         goto fail;
-    c->write = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                    0);
-    c->exec = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd,
-                   0);
+    c->write =
+        mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    c->exec = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
     if (c->write == MAP_FAILED || c->exec == MAP_FAILED)
         goto fail;
     close(fd);
@@ -549,8 +548,7 @@ int reissue_bind(struct reissue *r, struct insn *in, const struct zinsn *z)
 
     if (masked_bind(in, z))
         return 0;
-    if (!carried(z) || !collect_needs(z, &n) ||
-        (in->flags & INSN_LOCK))
+    if (!carried(z) || !collect_needs(z, &n) || (in->flags & INSN_LOCK))
         return -ENOENT;
     encode(&key, z, &n);
     hash = key_hash(key.buf, key.len);
@@ -578,8 +576,7 @@ bool reissue_owns(const struct zinsn *z)
            z->i.meta.isa_set == ZYDIS_ISA_SET_SSE2;
 }
 
-int stub_run(struct vcpu *cpu, const struct stub *s, void *mem,
-             struct frame *f)
+int stub_run(struct vcpu *cpu, const struct stub *s, void *mem, struct frame *f)
 {
     int rc;
 

@@ -15,7 +15,7 @@
 struct frame {
     uint64_t a, c, d; /* rax, rcx, rdx */
     uint64_t flags;
-    uint32_t mxcsr;   /* the host's, to be restored */
+    uint32_t mxcsr; /* the host's, to be restored */
 };
 
 typedef int stub_fn(struct fpu *fpu, void *mem, struct frame *f);

@@ -60,8 +60,8 @@ static int operand_open(struct vcpu *cpu, const struct insn *in,
         if (o->p)
             return 0;
     }
-    if (ref_open_at(cpu, in->seg, off, in->rm_width,
-                    write ? REF_RW : REF_R, &o->ref))
+    if (ref_open_at(cpu, in->seg, off, in->rm_width, write ? REF_RW : REF_R,
+                    &o->ref))
         return STEP_FAULT;
     /* a store with a pending exception leaves memory as it was */
     ref_get_bytes(&o->ref, o->buf);
@@ -175,12 +175,13 @@ static enum step sem_mask_bytes(struct vcpu *cpu, const struct insn *in)
     const uint8_t *data, *mask;
     struct ref ref[16];
 
-    if (mmx ? fpu_check_mmx(cpu)
-            : vex ? fpu_check_avx(cpu) : fpu_check_sse(cpu))
+    if (mmx   ? fpu_check_mmx(cpu)
+        : vex ? fpu_check_avx(cpu)
+              : fpu_check_sse(cpu))
         return STEP_FAULT;
     if (mmx) { /* aliases ST(i); MMX resets the stack's top */
-        unsigned top = FSW_TOP(cpu->fpu.fx[FX_FSW] |
-                               cpu->fpu.fx[FX_FSW + 1] << 8);
+        unsigned top =
+            FSW_TOP(cpu->fpu.fx[FX_FSW] | cpu->fpu.fx[FX_FSW + 1] << 8);
 
         data = cpu->fpu.fx + FX_ST((in->reg - top) & 7);
         mask = cpu->fpu.fx + FX_ST((in->rm - top) & 7);
@@ -260,12 +261,10 @@ static bool gather_bind(struct insn *in, const struct zinsn *z,
                        .data_size = (uint8_t)data_size};
     ZydisRegister index = z->op[1].mem.index;
 
-    index_bytes =
-        ZydisRegisterGetClass(index) == ZYDIS_REGCLASS_YMM ? 32 : 16;
+    index_bytes = ZydisRegisterGetClass(index) == ZYDIS_REGCLASS_YMM ? 32 : 16;
     g.count = (uint8_t)MIN(bytes / data_size, index_bytes / index_size);
     g.index_reg = (uint8_t)ZydisRegisterGetId(index);
-    if (in->reg == in->sub || in->reg == g.index_reg ||
-        in->sub == g.index_reg)
+    if (in->reg == in->sub || in->reg == g.index_reg || in->sub == g.index_reg)
         return false;
     in->index = R_ZERO;
     in->imm = 0;

@@ -34,8 +34,8 @@ static bool seg_type_allows(uint32_t attr, unsigned access)
     return !(attr & SEG_CODE) || (attr & SEG_WRITABLE);
 }
 
-int seg_linear_slow(struct vcpu *cpu, unsigned seg, uint64_t off,
-                    unsigned size, unsigned access, gva_t *gva)
+int seg_linear_slow(struct vcpu *cpu, unsigned seg, uint64_t off, unsigned size,
+                    unsigned access, gva_t *gva)
 {
     const struct seg *s = &cpu->seg[seg];
     unsigned vector = seg == SEG_SS ? EXC_SS : EXC_GP;
@@ -70,8 +70,8 @@ int code_target_check(struct vcpu *cpu, const struct seg *cs, uint64_t rip,
 
 void seg_decode(struct seg *s, uint16_t sel, uint64_t raw)
 {
-    uint32_t limit = (uint32_t)(raw & 0xffff) |
-                     (uint32_t)(raw >> 48 & 0xf) << 16;
+    uint32_t limit = (uint32_t)(raw & 0xffff) | (uint32_t)(raw >> 48 & 0xf)
+                                                    << 16;
 
     s->sel = sel;
     s->attr = (uint32_t)(raw >> 40) & 0xf0ff;
@@ -86,10 +86,8 @@ struct seg seg_null(uint16_t sel)
 
 struct seg seg_flat16(uint16_t sel, uint32_t attr)
 {
-    return (struct seg){.sel = sel,
-                        .attr = attr,
-                        .limit = 0xffff,
-                        .base = (uint64_t)sel << 4};
+    return (struct seg){
+        .sel = sel, .attr = attr, .limit = 0xffff, .base = (uint64_t)sel << 4};
 }
 
 /* Linear address of a table entry: 64 bits wide in long mode only. */
@@ -161,8 +159,7 @@ int desc_mark_busy(struct vcpu *cpu, const struct desc *d, bool busy)
 void seg_commit(struct vcpu *cpu, unsigned seg, const struct seg *s)
 {
     cpu->seg[seg] = *s;
-    cpu->seg_base[seg] =
-        cpu->code_width == 8 && seg < SEG_FS ? 0 : s->base;
+    cpu->seg_base[seg] = cpu->code_width == 8 && seg < SEG_FS ? 0 : s->base;
     if (cpu->code_width == 4)
         vcpu_update_block_mode(cpu);
 }
@@ -387,12 +384,12 @@ struct far_stack far_stack_here(struct vcpu *cpu, unsigned ext)
 struct far_stack far_stack_new(struct vcpu *cpu, const struct seg *ss,
                                uint64_t sp, uint32_t error)
 {
-    return (struct far_stack){
-        .cpu = cpu,
-        .ss = *ss,
-        .sp = sp,
-        .mask = ss->attr & SEG_DB ? 0xffffffffull : 0xffffull,
-        .error = error};
+    return (struct far_stack){.cpu = cpu,
+                              .ss = *ss,
+                              .sp = sp,
+                              .mask =
+                                  ss->attr & SEG_DB ? 0xffffffffull : 0xffffull,
+                              .error = error};
 }
 
 static int far_linear(struct far_stack *st, uint64_t off, unsigned width,
@@ -405,8 +402,7 @@ static int far_linear(struct far_stack *st, uint64_t off, unsigned width,
             return 0;
     } else {
         *gva = (st->ss.base + off) & LEGACY_MASK;
-        if (!(st->ss.attr & SEG_UNUSABLE) &&
-            seg_in_limit(&st->ss, off, width))
+        if (!(st->ss.attr & SEG_UNUSABLE) && seg_in_limit(&st->ss, off, width))
             return 0;
     }
     return raise_error(st->cpu, EXC_SS, st->error);
@@ -417,15 +413,13 @@ int far_push(struct far_stack *st, unsigned width, uint64_t val)
     uint64_t sp = st->sp - width;
     gva_t gva;
 
-    if (far_linear(st, sp, width, &gva) ||
-        lin_store(st->cpu, gva, width, val))
+    if (far_linear(st, sp, width, &gva) || lin_store(st->cpu, gva, width, val))
         return STEP_FAULT;
     st->sp = sp;
     return 0;
 }
 
-int far_peek(struct far_stack *st, uint64_t off, unsigned width,
-             uint64_t *val)
+int far_peek(struct far_stack *st, uint64_t off, unsigned width, uint64_t *val)
 {
     gva_t gva;
 

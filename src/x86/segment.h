@@ -10,23 +10,32 @@
 
 #include "x86/access.h"
 
-#define SEL_RPL(sel)  ((sel) & 3u)
+#define SEL_RPL(sel)  ((sel)&3u)
 #define SEL_TI        4u
-#define SEL_NULL(sel) (((sel) & 0xfffcu) == 0)
-#define SEL_ERR(sel)  ((sel) & 0xfffcu) /* selector as an error code */
+#define SEL_NULL(sel) (((sel)&0xfffcu) == 0)
+#define SEL_ERR(sel)  ((sel)&0xfffcu) /* selector as an error code */
 
 /* System descriptor types [SDM 3A 3.5]. */
 enum desc_type {
-    DESC_TSS16 = 1, DESC_LDT = 2, DESC_TSS16_BUSY = 3, DESC_CALL16 = 4,
-    DESC_TASK = 5, DESC_INT16 = 6, DESC_TRAP16 = 7, DESC_TSS = 9,
-    DESC_TSS_BUSY = 11, DESC_CALL = 12, DESC_INT = 14, DESC_TRAP = 15,
+    DESC_TSS16 = 1,
+    DESC_LDT = 2,
+    DESC_TSS16_BUSY = 3,
+    DESC_CALL16 = 4,
+    DESC_TASK = 5,
+    DESC_INT16 = 6,
+    DESC_TRAP16 = 7,
+    DESC_TSS = 9,
+    DESC_TSS_BUSY = 11,
+    DESC_CALL = 12,
+    DESC_INT = 14,
+    DESC_TRAP = 15,
 };
 
 /* A descriptor, read once: guest memory may change meanwhile. */
 struct desc {
     uint64_t raw;
-    gva_t addr;      /* where it was */
-    struct seg seg;  /* decoded, seg.sel as loaded */
+    gva_t addr;     /* where it was */
+    struct seg seg; /* decoded, seg.sel as loaded */
 };
 
 /* Attributes of segments that the CPU makes up itself. */
@@ -48,8 +57,7 @@ static inline bool seg_is_code(uint32_t attr)
 }
 static inline bool seg_is_writable_data(uint32_t attr)
 {
-    return (attr & (SEG_S | SEG_CODE | SEG_WRITABLE)) ==
-           (SEG_S | SEG_WRITABLE);
+    return (attr & (SEG_S | SEG_CODE | SEG_WRITABLE)) == (SEG_S | SEG_WRITABLE);
 }
 static inline bool seg_is_conforming(uint32_t attr)
 {
@@ -129,8 +137,7 @@ struct far_stack far_stack_new(struct vcpu *cpu, const struct seg *ss,
 int far_push(struct far_stack *st, unsigned width, uint64_t val);
 int far_pop(struct far_stack *st, unsigned width, uint64_t *val);
 /* Bytes at sp + off, without moving. */
-int far_peek(struct far_stack *st, uint64_t off, unsigned width,
-             uint64_t *val);
+int far_peek(struct far_stack *st, uint64_t off, unsigned width, uint64_t *val);
 /* Writes st->sp to RSP, as wide as the stack is. */
 void far_stack_commit(const struct far_stack *st);
 

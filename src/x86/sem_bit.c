@@ -173,8 +173,7 @@ static enum step sem_double_shift(struct vcpu *cpu, const struct insn *in)
     ref_set(&dst, r);
     r &= width_mask(in->width);
     flags_lazy(cpu, CC_RES, in->width, r,
-               (cf ? FLAG_CF : 0) |
-                   (bit_of(a ^ r, bits - 1) ? FLAG_OF : 0));
+               (cf ? FLAG_CF : 0) | (bit_of(a ^ r, bits - 1) ? FLAG_OF : 0));
     return STEP_NEXT;
 }
 
@@ -205,18 +204,16 @@ static int bit_open(struct vcpu *cpu, const struct insn *in, bool write,
     int64_t n;
 
     if (in->src == OPND_IMM || !(in->flags & INSN_MEM)) {
-        n = in->src == OPND_IMM ? (int64_t)in->imm
-                                : (int64_t)cpu->gpr[in->reg];
+        n = in->src == OPND_IMM ? (int64_t)in->imm : (int64_t)cpu->gpr[in->reg];
         *bit = (unsigned)n & (bits - 1);
         return ref_open(cpu, in, intent, ref);
     }
     n = (int64_t)sign_extend(cpu->gpr[in->reg], in->width);
     *bit = (unsigned)n & (bits - 1);
     n = (n >> width_log2(bits)) * in->width;
-    return ref_open_at(cpu, in->seg,
-                       (insn_ea(cpu, in) + (uint64_t)n) &
-                           width_mask(in->awidth),
-                       in->width, intent, ref);
+    return ref_open_at(
+        cpu, in->seg, (insn_ea(cpu, in) + (uint64_t)n) & width_mask(in->awidth),
+        in->width, intent, ref);
 }
 
 static enum step sem_bit_test(struct vcpu *cpu, const struct insn *in)
@@ -276,8 +273,7 @@ static enum step sem_zero_count(struct vcpu *cpu, const struct insn *in)
         return STEP_FAULT;
     n = in->sub ? count_leading(v, in->width) : count_trailing(v, in->width);
     reg_set(cpu, in->reg, in->width, n);
-    flags_set(cpu, FLAG_CF | FLAG_ZF,
-              (v ? 0 : FLAG_CF) | (n ? 0 : FLAG_ZF));
+    flags_set(cpu, FLAG_CF | FLAG_ZF, (v ? 0 : FLAG_CF) | (n ? 0 : FLAG_ZF));
     return STEP_NEXT;
 }
 

@@ -47,8 +47,7 @@ static enum step jump_to(struct vcpu *cpu, uint64_t rip)
 }
 
 /* The target of an indirect or direct JMP or CALL. */
-static int branch_target(struct vcpu *cpu, const struct insn *in,
-                         uint64_t *rip)
+static int branch_target(struct vcpu *cpu, const struct insn *in, uint64_t *rip)
 {
     if (in->dst == OPND_IMM) {
         *rip = relative(cpu, in);
@@ -131,16 +130,21 @@ static enum step sem_loop(struct vcpu *cpu, const struct insn *in)
     return jump_if(cpu, in, taken);
 }
 
-#define M(name)   ZYDIS_MNEMONIC_##name
-#define MAYBE     (INSN_JUMP | INSN_COND)
-#define JCC(name) {M(name), MAYBE, sem_jcc}
+#define M(name) ZYDIS_MNEMONIC_##name
+#define MAYBE   (INSN_JUMP | INSN_COND)
+#define JCC(name)                                                              \
+    {                                                                          \
+        M(name), MAYBE, sem_jcc                                                \
+    }
 const struct sem_entry sem_branch_table[] = {
     {M(JMP), INSN_JUMP, sem_jmp},
     {M(CALL), INSN_JUMP, sem_call},
     {M(RET), INSN_JUMP, sem_ret},
+    /* clang-format off */
     JCC(JO), JCC(JNO), JCC(JB), JCC(JNB), JCC(JZ), JCC(JNZ), JCC(JBE),
     JCC(JNBE), JCC(JS), JCC(JNS), JCC(JP), JCC(JNP), JCC(JL), JCC(JNL),
     JCC(JLE), JCC(JNLE),
+    /* clang-format on */
     {M(JCXZ), MAYBE, sem_jcxz, .sub = 2},
     {M(JECXZ), MAYBE, sem_jcxz, .sub = 4},
     {M(JRCXZ), MAYBE, sem_jcxz, .sub = 8},

@@ -191,8 +191,8 @@ static int cr4_load(struct vcpu *cpu, uint64_t v)
         memcpy(cpu->pdpte, pdpte, sizeof(pdpte));
     }
     cpu->cr4 = v;
-    if (changed & (CR4_PAE | CR4_PSE | CR4_PGE | CR4_PCIDE | CR4_SMEP |
-                   CR4_SMAP))
+    if (changed &
+        (CR4_PAE | CR4_PSE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP))
         cpu->mmu->flush_all(cpu);
     vcpu_update_mode(cpu);
     return 0;
@@ -234,8 +234,7 @@ enum step sem_mov_to_cr(struct vcpu *cpu, const struct insn *in)
 
     if (in->reg > 4 && in->reg != 8)
         return raise_ud(cpu);
-    if (check_cpl0(cpu) ||
-        cr_store(cpu, in->reg, reg_get(cpu, in->rm, width)))
+    if (check_cpl0(cpu) || cr_store(cpu, in->reg, reg_get(cpu, in->rm, width)))
         return STEP_FAULT;
     return STEP_SYNC;
 }
@@ -385,8 +384,8 @@ enum step sem_lds(struct vcpu *cpu, const struct insn *in)
     if (!(in->flags & INSN_MEM))
         return raise_ud(cpu);
     if (mem_load(cpu, in->seg, ea, in->reg_width, &off) ||
-        mem_load(cpu, in->seg, (ea + in->reg_width) & width_mask(in->awidth),
-                 2, &sel) ||
+        mem_load(cpu, in->seg, (ea + in->reg_width) & width_mask(in->awidth), 2,
+                 &sel) ||
         seg_load(cpu, in->sub, (uint16_t)sel))
         return STEP_FAULT;
     reg_set(cpu, in->reg, in->reg_width, off);
@@ -404,8 +403,7 @@ static enum step table_load(struct vcpu *cpu, const struct insn *in,
     if (check_cpl0(cpu))
         return STEP_FAULT;
     if (mem_load(cpu, in->seg, ea, 2, &limit) ||
-        mem_load(cpu, in->seg, (ea + 2) & width_mask(in->awidth), width,
-                 &base))
+        mem_load(cpu, in->seg, (ea + 2) & width_mask(in->awidth), width, &base))
         return STEP_FAULT;
     if (width == 8 && !gva_canonical(base))
         return raise_gp(cpu, 0);
@@ -462,8 +460,7 @@ enum step sem_lldt(struct vcpu *cpu, const struct insn *in)
 
     if (!vcpu_protected(cpu))
         return raise_ud(cpu);
-    if (check_cpl0(cpu) || load_rm16(cpu, in, &sel) ||
-        seg_load_ldtr(cpu, sel))
+    if (check_cpl0(cpu) || load_rm16(cpu, in, &sel) || seg_load_ldtr(cpu, sel))
         return STEP_FAULT;
     return STEP_NEXT;
 }
@@ -603,8 +600,8 @@ enum step sem_invpcid(struct vcpu *cpu, const struct insn *in)
         cpu->mmu->flush_all(cpu); /* 3 would let global entries stay */
     else if (!(cpu->cr4 & CR4_PCIDE) && type == 1)
         cpu->mmu->flush_local(cpu);
-    else if (type == 0 && (!(cpu->cr4 & CR4_PCIDE) ||
-                           pcid == (cpu->cr3 & CR3_PCID)))
+    else if (type == 0 &&
+             (!(cpu->cr4 & CR4_PCIDE) || pcid == (cpu->cr3 & CR3_PCID)))
         cpu->mmu->flush_page(cpu, gva);
     else
         cpu->mmu->flush_pcid(cpu, (unsigned)pcid);

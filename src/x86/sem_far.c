@@ -46,8 +46,8 @@ static int far_target(struct vcpu *cpu, const struct insn *in, struct far *f)
 }
 
 /* CS with a new RPL, and RIP. */
-static enum step commit_cs(struct vcpu *cpu, const struct seg *cs,
-                           unsigned cpl, uint64_t rip)
+static enum step commit_cs(struct vcpu *cpu, const struct seg *cs, unsigned cpl,
+                           uint64_t rip)
 {
     cpu->seg[SEG_CS] = *cs;
     cpu->seg[SEG_CS].sel = (uint16_t)(SEL_ERR(cs->sel) | cpl);
@@ -60,8 +60,7 @@ static enum step commit_cs(struct vcpu *cpu, const struct seg *cs,
 static int push_return(struct vcpu *cpu, struct far_stack *st, unsigned width,
                        uint64_t rip)
 {
-    return far_push(st, width, cpu->seg[SEG_CS].sel) ||
-                   far_push(st, width, rip)
+    return far_push(st, width, cpu->seg[SEG_CS].sel) || far_push(st, width, rip)
                ? STEP_FAULT
                : 0;
 }
@@ -101,8 +100,8 @@ static int code_check_same(struct vcpu *cpu, const struct desc *d, bool rpl)
     return a & SEG_P ? 0 : raise_error(cpu, EXC_NP, err);
 }
 
-static enum step far_code(struct vcpu *cpu, const struct far *f,
-                          struct desc *d, bool rpl)
+static enum step far_code(struct vcpu *cpu, const struct far *f, struct desc *d,
+                          bool rpl)
 {
     struct far_stack st = far_stack_here(cpu, 0);
 
@@ -126,8 +125,7 @@ struct call_gate {
     unsigned width, params;
 };
 
-static int call_gate_load(struct vcpu *cpu, struct desc *d,
-                          struct call_gate *g)
+static int call_gate_load(struct vcpu *cpu, struct desc *d, struct call_gate *g)
 {
     unsigned type = SEG_TYPE(d->seg.attr);
     uint64_t high;
@@ -168,8 +166,8 @@ static int gate_code(struct vcpu *cpu, const struct call_gate *g,
 }
 
 /* The inner stack and, copied from the outer one, the parameters. */
-static int gate_stack(struct vcpu *cpu, const struct call_gate *g,
-                      unsigned cpl, struct far_stack *st, uint64_t *params)
+static int gate_stack(struct vcpu *cpu, const struct call_gate *g, unsigned cpl,
+                      struct far_stack *st, uint64_t *params)
 {
     struct far_stack old = far_stack_here(cpu, 0);
     struct seg ss;
@@ -246,8 +244,7 @@ static enum step far_call_gate(struct vcpu *cpu, const struct far *f,
 
 /* --- system descriptors --- */
 
-static enum step far_task(struct vcpu *cpu, const struct far *f,
-                          struct desc *d)
+static enum step far_task(struct vcpu *cpu, const struct far *f, struct desc *d)
 {
     enum task_reason why = f->call ? TASK_CALL : TASK_JMP;
     uint64_t rip = cpu->rip;
@@ -352,8 +349,7 @@ static int return_code(struct vcpu *cpu, uint16_t sel, uint64_t rip,
         return raise_gp(cpu, err);
     if (!(a & SEG_P))
         return raise_error(cpu, EXC_NP, err);
-    return code_target_check(cpu, &d->seg, rip, 0) ||
-                   desc_mark_accessed(cpu, d)
+    return code_target_check(cpu, &d->seg, rip, 0) || desc_mark_accessed(cpu, d)
                ? STEP_FAULT
                : 0;
 }
@@ -491,8 +487,8 @@ static enum step iret_real(struct vcpu *cpu, unsigned width)
     return STEP_JUMP;
 }
 
-static enum step iret_vm86(struct vcpu *cpu, struct far_stack *st,
-                           uint64_t rip, uint64_t cs, uint64_t flags)
+static enum step iret_vm86(struct vcpu *cpu, struct far_stack *st, uint64_t rip,
+                           uint64_t cs, uint64_t flags)
 {
     static const uint8_t order[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
     uint64_t sp, sel[1 + ARRAY_SIZE(order)];
@@ -558,9 +554,8 @@ static enum step iret_protected(struct vcpu *cpu, const struct insn *in,
         return STEP_FAULT;
     outer = SEL_RPL(sel) != cpu->cpl;
     with_ss = outer || cpu->code_width == 8;
-    if (with_ss &&
-        (far_pop(&st, width, &sp) || far_pop(&st, width, &ss_sel) ||
-         return_stack(cpu, (uint16_t)ss_sel, &cs, &ss)))
+    if (with_ss && (far_pop(&st, width, &sp) || far_pop(&st, width, &ss_sel) ||
+                    return_stack(cpu, (uint16_t)ss_sel, &cs, &ss)))
         return STEP_FAULT;
 
     mask = iret_mask(cpu, width);
@@ -706,11 +701,10 @@ static enum step sem_sysexit(struct vcpu *cpu, const struct insn *in)
     bool wide = in->width == 8;
     uint64_t mask = wide ? ~0ull : 0xffffffffull;
 
-    if (vcpu_real(cpu) || SEL_NULL(sel) || cpu->cpl != 0 ||
-        vcpu_vm86(cpu))
+    if (vcpu_real(cpu) || SEL_NULL(sel) || cpu->cpl != 0 || vcpu_vm86(cpu))
         return raise_gp(cpu, 0);
-    if (wide && (!gva_canonical(cpu->gpr[R_RCX]) ||
-                 !gva_canonical(cpu->gpr[R_RDX])))
+    if (wide &&
+        (!gva_canonical(cpu->gpr[R_RCX]) || !gva_canonical(cpu->gpr[R_RDX])))
         return raise_gp(cpu, 0);
     cpu->gpr[R_RSP] = cpu->gpr[R_RCX] & mask;
     return flat_transfer(cpu, (uint16_t)(sel + (wide ? 32 : 16)),

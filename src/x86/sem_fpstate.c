@@ -26,10 +26,10 @@
 #define FX_MASK  28
 #define FX_XMM   160
 
-#define XS_HEADER   512 /* XSTATE_BV, XCOMP_BV, reserved */
-#define XS_YMM      576
-#define XS_SIZE     832
-#define XS_COMPACT  0x8000000000000000ull
+#define XS_HEADER  512 /* XSTATE_BV, XCOMP_BV, reserved */
+#define XS_YMM     576
+#define XS_SIZE    832
+#define XS_COMPACT 0x8000000000000000ull
 
 /* --- may it run? --- */
 
@@ -171,8 +171,7 @@ static unsigned tag_abridge(unsigned tags)
 }
 
 /* The x87 environment's seven words, 16 or 32 bits each [SDM 1 8.1.10]. */
-static unsigned env_build(const struct vcpu *cpu, unsigned opsize,
-                          uint8_t *buf)
+static unsigned env_build(const struct vcpu *cpu, unsigned opsize, uint8_t *buf)
 {
     bool real = !vcpu_protected(cpu);
     uint32_t fip, fdp, w[7];
@@ -238,8 +237,8 @@ static void env_apply(struct vcpu *cpu, unsigned opsize, const uint8_t *buf)
 }
 
 /* Linear address of `size` bytes at the memory operand. */
-static int image_linear(struct vcpu *cpu, const struct insn *in,
-                        unsigned size, unsigned access, gva_t *gva)
+static int image_linear(struct vcpu *cpu, const struct insn *in, unsigned size,
+                        unsigned access, gva_t *gva)
 {
     if (!(in->flags & INSN_MEM))
         return raise_ud(cpu);
@@ -319,8 +318,7 @@ static enum step sem_fldcw(struct vcpu *cpu, const struct insn *in)
 {
     uint64_t v;
 
-    if (fpu_check_x87(cpu) ||
-        mem_load(cpu, in->seg, insn_ea(cpu, in), 2, &v))
+    if (fpu_check_x87(cpu) || mem_load(cpu, in->seg, insn_ea(cpu, in), 2, &v))
         return STEP_FAULT;
     fcw_set(cpu, (unsigned)v);
     return STEP_NEXT;
@@ -413,8 +411,7 @@ static enum step sem_ldmxcsr(struct vcpu *cpu, const struct insn *in)
 {
     uint64_t v;
 
-    if (mxcsr_check(cpu, in) ||
-        mem_load(cpu, in->seg, insn_ea(cpu, in), 4, &v))
+    if (mxcsr_check(cpu, in) || mem_load(cpu, in->seg, insn_ea(cpu, in), 4, &v))
         return STEP_FAULT;
     if (v & ~(uint64_t)MXCSR_MASK)
         return raise_gp(cpu, 0);
@@ -519,8 +516,7 @@ static enum step sem_fxsave(struct vcpu *cpu, const struct insn *in)
     unsigned size = FX_XMM + 16 * vec_count(cpu);
     gva_t gva;
 
-    if (fxsave_check(cpu, in) ||
-        image_linear(cpu, in, 512, ACC_WRITE, &gva))
+    if (fxsave_check(cpu, in) || image_linear(cpu, in, 512, ACC_WRITE, &gva))
         return STEP_FAULT;
     if (gva & 15)
         return raise_gp(cpu, 0);
@@ -538,8 +534,7 @@ static enum step sem_fxrstor(struct vcpu *cpu, const struct insn *in)
     uint8_t buf[512];
     gva_t gva;
 
-    if (fxsave_check(cpu, in) ||
-        image_linear(cpu, in, 512, ACC_READ, &gva))
+    if (fxsave_check(cpu, in) || image_linear(cpu, in, 512, ACC_READ, &gva))
         return STEP_FAULT;
     if (gva & 15)
         return raise_gp(cpu, 0);
@@ -655,8 +650,7 @@ static enum step sem_xsave(struct vcpu *cpu, const struct insn *in)
     what = kind == XSAVE_PLAIN ? rfbm : rfbm & used;
     memcpy(&bv, buf + XS_HEADER, 8);
     xsave_build(cpu, what, in->sub & XS_WIDE, buf);
-    if (kind == XSAVE_COMPACT ? what & XCR0_SSE
-                              : rfbm & (XCR0_SSE | XCR0_AVX))
+    if (kind == XSAVE_COMPACT ? what & XCR0_SSE : rfbm & (XCR0_SSE | XCR0_AVX))
         mxcsr_to_image(cpu, buf);
     header[0] = kind == XSAVE_COMPACT ? what : (bv & ~rfbm) | (used & rfbm);
     header[1] = rfbm | XS_COMPACT;
@@ -718,8 +712,7 @@ static enum step sem_xrstor(struct vcpu *cpu, const struct insn *in)
     bool compact, mxcsr;
     gva_t gva;
 
-    if (xsave_check(cpu, in, &gva, ACC_READ) ||
-        lin_read(cpu, gva, buf, XS_YMM))
+    if (xsave_check(cpu, in, &gva, ACC_READ) || lin_read(cpu, gva, buf, XS_YMM))
         return STEP_FAULT;
     if (!xrstor_header_ok(cpu, buf, &bv, &compact))
         return raise_gp(cpu, 0);
@@ -738,7 +731,10 @@ static enum step sem_xrstor(struct vcpu *cpu, const struct insn *in)
     return STEP_NEXT;
 }
 
-#define E(name, sem, sub) {ZYDIS_MNEMONIC_##name, 0, sem, sub, false}
+#define E(name, sem, sub)                                                      \
+    {                                                                          \
+        ZYDIS_MNEMONIC_##name, 0, sem, sub, false                              \
+    }
 
 const struct sem_entry sem_fpstate_table[] = {
     E(FNINIT, sem_fninit, 0),

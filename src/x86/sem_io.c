@@ -88,8 +88,7 @@ static enum step sem_out(struct vcpu *cpu, const struct insn *in)
 /* --- strings; sub: element size --- */
 
 /* An index or count register, as wide as addresses are. */
-static void reg_add(struct vcpu *cpu, unsigned reg, unsigned awidth,
-                    uint64_t n)
+static void reg_add(struct vcpu *cpu, unsigned reg, unsigned awidth, uint64_t n)
 {
     reg_set(cpu, reg, awidth, reg_get(cpu, reg, awidth) + n);
 }

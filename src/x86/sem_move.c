@@ -114,9 +114,7 @@ static enum step sem_bswap(struct vcpu *cpu, const struct insn *in)
 {
     uint64_t v = reg_get(cpu, in->rm, in->rm_width);
 
-    v = in->rm_width == 2
-            ? 0
-            : __builtin_bswap64(v) >> (64 - 8 * in->rm_width);
+    v = in->rm_width == 2 ? 0 : __builtin_bswap64(v) >> (64 - 8 * in->rm_width);
     reg_set(cpu, in->rm, in->rm_width, v);
     return STEP_NEXT;
 }
@@ -146,8 +144,8 @@ static enum step sem_setcc(struct vcpu *cpu, const struct insn *in)
 /* The table is at seg:rBX, which the decoder sees as an operand or not. */
 static enum step sem_xlat(struct vcpu *cpu, const struct insn *in)
 {
-    uint64_t ea = (cpu->gpr[R_RBX] + (cpu->gpr[R_RAX] & 0xff)) &
-                  width_mask(in->awidth);
+    uint64_t ea =
+        (cpu->gpr[R_RBX] + (cpu->gpr[R_RAX] & 0xff)) & width_mask(in->awidth);
     uint64_t v;
 
     if (mem_load(cpu, in->seg, ea, 1, &v))

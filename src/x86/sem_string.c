@@ -29,7 +29,7 @@ static struct string string_open(const struct vcpu *cpu, const struct insn *in)
     s.width = in->sub;
     s.awidth = in->awidth;
     s.mask = width_mask(in->awidth);
-    s.delta = cpu->rflags & FLAG_DF ? (uint64_t)-(int64_t)s.width : s.width;
+    s.delta = cpu->rflags & FLAG_DF ? (uint64_t) - (int64_t)s.width : s.width;
     return s;
 }
 
@@ -84,8 +84,7 @@ static enum step repeat(struct vcpu *cpu, const struct insn *in,
             n = 1;
         }
         reg_set(cpu, R_RCX, s.awidth, left - n);
-        if (compares &&
-            (cpu->cc_res == 0) != !!(in->flags & INSN_REP)) /* ZF */
+        if (compares && (cpu->cc_res == 0) != !!(in->flags & INSN_REP)) /* ZF */
             return STEP_NEXT;
         if (left == n)
             return STEP_NEXT;

@@ -127,8 +127,8 @@ static enum step sem_stac(struct vcpu *cpu, const struct insn *in)
 
 static enum step sem_cpuid(struct vcpu *cpu, const struct insn *in)
 {
-    struct cpuid_regs r = cpuid_query(cpu, (uint32_t)cpu->gpr[R_RAX],
-                                      (uint32_t)cpu->gpr[R_RCX]);
+    struct cpuid_regs r =
+        cpuid_query(cpu, (uint32_t)cpu->gpr[R_RAX], (uint32_t)cpu->gpr[R_RCX]);
 
     (void)in;
     cpu->gpr[R_RAX] = r.eax;
@@ -294,7 +294,10 @@ static enum step sem_rdrand(struct vcpu *cpu, const struct insn *in)
     return STEP_NEXT;
 }
 
-#define E(name, flags, sem, sub) {ZYDIS_MNEMONIC_##name, flags, sem, sub, false}
+#define E(name, flags, sem, sub)                                               \
+    {                                                                          \
+        ZYDIS_MNEMONIC_##name, flags, sem, sub, false                          \
+    }
 
 const struct sem_entry sem_system_table[] = {
     E(HLT, INSN_JUMP | INSN_SYNC, sem_hlt, 0),

@@ -26,12 +26,22 @@ struct tss_layout {
     unsigned eip, gpr, seg, segs, ldt, stack;
 };
 
-static const struct tss_layout layout32 = {
-    .width = 4, .limit = 103, .eip = 32, .gpr = 40, .seg = 72,
-    .segs = SEG_COUNT, .ldt = 96, .stack = 4};
-static const struct tss_layout layout16 = {
-    .width = 2, .limit = 43, .eip = 14, .gpr = 18, .seg = 34,
-    .segs = 4, .ldt = 42, .stack = 2};
+static const struct tss_layout layout32 = {.width = 4,
+                                           .limit = 103,
+                                           .eip = 32,
+                                           .gpr = 40,
+                                           .seg = 72,
+                                           .segs = SEG_COUNT,
+                                           .ldt = 96,
+                                           .stack = 4};
+static const struct tss_layout layout16 = {.width = 2,
+                                           .limit = 43,
+                                           .eip = 14,
+                                           .gpr = 18,
+                                           .seg = 34,
+                                           .segs = 4,
+                                           .ldt = 42,
+                                           .stack = 2};
 
 static const struct tss_layout *layout_of(uint32_t attr)
 {
@@ -158,9 +168,8 @@ static int load_cs(struct vcpu *cpu, uint16_t sel)
     if (desc_load(cpu, sel, EXC_TS, 0, &d))
         return STEP_FAULT;
     a = d.seg.attr;
-    if (!seg_is_code(a) || (seg_is_conforming(a)
-                                ? SEG_DPL(a) > SEL_RPL(sel)
-                                : SEG_DPL(a) != SEL_RPL(sel)))
+    if (!seg_is_code(a) || (seg_is_conforming(a) ? SEG_DPL(a) > SEL_RPL(sel)
+                                                 : SEG_DPL(a) != SEL_RPL(sel)))
         return raise_error(cpu, EXC_TS, SEL_ERR(sel));
     if (!(a & SEG_P))
         return raise_error(cpu, EXC_NP, SEL_ERR(sel));
@@ -307,8 +316,7 @@ static int task_leave(struct vcpu *cpu, const struct desc *d,
 }
 
 enum step task_switch(struct vcpu *cpu, const struct desc *d,
-                      enum task_reason why, const uint32_t *error,
-                      unsigned ext)
+                      enum task_reason why, const uint32_t *error, unsigned ext)
 {
     struct tss t;
 
@@ -322,9 +330,8 @@ enum step task_switch(struct vcpu *cpu, const struct desc *d,
     cpu->tr.attr |= 2; /* busy */
     if ((cpu->cr0 & CR0_PG) && layout_of(d->seg.attr)->width == 4 &&
         cr3_load(cpu, t.cr3))
-        cpu->exc = (struct exc){.vector = EXC_TS,
-                                .has_error = true,
-                                .error = SEL_ERR(d->seg.sel)};
+        cpu->exc = (struct exc){
+            .vector = EXC_TS, .has_error = true, .error = SEL_ERR(d->seg.sel)};
     else
         return task_enter(cpu, &t, d, error);
     load_registers(cpu, &t);

@@ -59,8 +59,7 @@ void vcpu_update_rflags(struct vcpu *cpu)
 
 static bool covers_all(const struct seg *s, uint32_t must)
 {
-    return !s->base && s->limit == 0xffffffff &&
-           !(s->attr & SEG_UNUSABLE) &&
+    return !s->base && s->limit == 0xffffffff && !(s->attr & SEG_UNUSABLE) &&
            (s->attr & (SEG_CODE | SEG_EXPAND_DOWN)) != SEG_EXPAND_DOWN &&
            (s->attr & (SEG_P | SEG_S | must)) == (SEG_P | SEG_S | must);
 }
@@ -73,10 +72,8 @@ void vcpu_update_block_mode(struct vcpu *cpu)
     if (cpu->code_width != 8 && s[SEG_CS].limit != 0xffffffff)
         cpu->block_mode |= BLOCK_LIMITED;
     if (cpu->code_width == 4 && covers_all(&s[SEG_CS], SEG_CODE) &&
-        covers_all(&s[SEG_DS], SEG_WRITABLE) &&
-        !(s[SEG_DS].attr & SEG_CODE) &&
-        covers_all(&s[SEG_ES], SEG_WRITABLE) &&
-        !(s[SEG_ES].attr & SEG_CODE) &&
+        covers_all(&s[SEG_DS], SEG_WRITABLE) && !(s[SEG_DS].attr & SEG_CODE) &&
+        covers_all(&s[SEG_ES], SEG_WRITABLE) && !(s[SEG_ES].attr & SEG_CODE) &&
         covers_all(&s[SEG_SS], SEG_WRITABLE | SEG_DB))
         cpu->block_mode |= BLOCK_FLAT;
 }
@@ -160,9 +157,11 @@ static const struct {
     const char *name;
     size_t offset;
 } words[] = {
-#define WORD(f) {#f, offsetof(struct vcpu, f)}
-    WORD(rip),  WORD(cr2), WORD(cr3),  WORD(dr6),
-    WORD(dr7),  WORD(db_bits),
+#define WORD(f)                                                                \
+    {                                                                          \
+#f, offsetof(struct vcpu, f)                                           \
+    }
+    WORD(rip), WORD(cr2), WORD(cr3), WORD(dr6), WORD(dr7), WORD(db_bits),
 #undef WORD
 };
 
@@ -174,8 +173,7 @@ static void seg_save(struct state_writer *w, const char *name,
     state_put_blob(w, name, v, sizeof(v));
 }
 
-static void seg_restore(struct state_reader *r, const char *name,
-                        struct seg *s)
+static void seg_restore(struct state_reader *r, const char *name, struct seg *s)
 {
     uint64_t v[4] = {0};
 
@@ -270,8 +268,8 @@ static void load_registers(struct vcpu *cpu, struct state_reader *r)
     cpu->cpl = (uint8_t)state_get_max(r, "cpl", 3);
     cpu->cr0 = (state_get(r, "cr0") & 0xe005003f) | CR0_ET;
     cpu->cr4 = state_get(r, "cr4") & cpu_cr4_allowed(cpu->model);
-    cpu->xcr0 = (state_get(r, "xcr0") & cpu_xcr0_allowed(cpu->model)) |
-                XCR0_X87;
+    cpu->xcr0 =
+        (state_get(r, "xcr0") & cpu_xcr0_allowed(cpu->model)) | XCR0_X87;
     state_get_blob(r, "dr", cpu->dr, sizeof(cpu->dr));
     state_get_blob(r, "pdpte", cpu->pdpte, sizeof(cpu->pdpte));
 }

@@ -35,25 +35,25 @@ struct tlb_entry {
 
 /* One table per set of rights, so that a change of CPL flushes nothing. */
 enum tlb_mode {
-    TLB_USER,      /* CPL 3 */
-    TLB_SUPER,     /* CPL < 3; user pages are missing if SMAP forbids them */
-    TLB_SUPER_AC,  /* CPL < 3 with EFLAGS.AC: user pages allowed */
+    TLB_USER,     /* CPL 3 */
+    TLB_SUPER,    /* CPL < 3; user pages are missing if SMAP forbids them */
+    TLB_SUPER_AC, /* CPL < 3 with EFLAGS.AC: user pages allowed */
     TLB_MODES,
 };
 
 /* Access kinds for the walker and the slow paths; a bit mask. */
 enum access {
     ACC_READ = 0,
-    ACC_WRITE = 1,  /* also "read for modify" */
+    ACC_WRITE = 1, /* also "read for modify" */
     ACC_FETCH = 2,
     ACC_SYSTEM = 4, /* implicit supervisor access: descriptor tables, TSS */
 };
 
 /* Why a vCPU thread should leave its blocks; bits of `attn`. */
 enum attn {
-    ATTN_INTR = 1 << 0,  /* the interrupt controller has one for us */
+    ATTN_INTR = 1 << 0, /* the interrupt controller has one for us */
     ATTN_NMI = 1 << 1,
-    ATTN_KICK = 1 << 2,  /* somebody wants run() to return */
+    ATTN_KICK = 1 << 2, /* somebody wants run() to return */
     ATTN_INIT = 1 << 3,
     ATTN_SIPI = 1 << 4,
     ATTN_INBOX = 1 << 5, /* code pages to forget, see mmu/ */
@@ -124,8 +124,8 @@ struct exc {
     uint8_t vector;
     bool has_error;
     uint32_t error;
-    uint64_t cr2;      /* #PF only */
-    uint64_t dr6;      /* #DB only: bits to set in DR6 */
+    uint64_t cr2; /* #PF only */
+    uint64_t dr6; /* #DB only: bits to set in DR6 */
 };
 
 struct vcpu {
@@ -145,9 +145,9 @@ struct vcpu {
     uint8_t code_width; /* 2, 4 or 8: default by CS and EFER.LMA */
     uint8_t block_mode; /* code_width, and BLOCK_FLAT: what code decodes to */
     uint8_t cpl;
-    uint8_t shadow;  /* enum shadow: no interrupt before the next insn */
+    uint8_t shadow;    /* enum shadow: no interrupt before the next insn */
     bool code_dropped; /* a store hit code: leave the block after this insn */
-    uint64_t rflags; /* everything but CF PF AF ZF SF OF when lazy */
+    uint64_t rflags;   /* everything but CF PF AF ZF SF OF when lazy */
 
     struct tlb_entry *tlb; /* tlbs[mode], or an empty one: all slow */
     uint64_t tlb_gen[2];   /* by bit 63 of the address; 1..0xfff */
@@ -170,17 +170,17 @@ struct vcpu {
     uint64_t tsc_offset; /* guest TSC = host TSC + offset */
     uint32_t tsc_khz;
 
-    struct exc exc;      /* valid while a step returns STEP_FAULT */
-    bool nmi_blocked;    /* until IRET */
-    bool halted;         /* HLT, or wait-for-SIPI when !running */
+    struct exc exc;   /* valid while a step returns STEP_FAULT */
+    bool nmi_blocked; /* until IRET */
+    bool halted;      /* HLT, or wait-for-SIPI when !running */
     bool wait_sipi;
-    bool shutdown;       /* triple fault */
+    bool shutdown; /* triple fault */
     uint8_t sipi_vector;
-    uint8_t delivering;  /* depth of exception delivery, for #DF */
-    bool db_pending;     /* single-step or data breakpoint trap pending */
-    uint64_t db_bits;    /* DR6 bits it will set */
+    uint8_t delivering; /* depth of exception delivery, for #DF */
+    bool db_pending;    /* single-step or data breakpoint trap pending */
+    uint64_t db_bits;   /* DR6 bits it will set */
 
-    unsigned index;      /* 0 is the bootstrap processor */
+    unsigned index; /* 0 is the bootstrap processor */
     uint32_t apic_id;
     const struct cpu_model *model; /* what CPUID shows, x86/cpuid.h */
     struct guest_mem *mem;
@@ -189,12 +189,12 @@ struct vcpu {
     void *intr_ctx;
     /* The machine's: ends a halted vCPU's sleep. Any thread; may be NULL. */
     void (*wake)(struct vcpu *cpu);
-    gpa_t apic_page;     /* xAPIC MMIO page, or UINT64_MAX: off or x2APIC */
+    gpa_t apic_page; /* xAPIC MMIO page, or UINT64_MAX: off or x2APIC */
 
     struct vcpu_debug *debug; /* x86/debug.h; NULL: no debugger */
-    void *mmu_state;     /* mmu/ */
-    void *engine_state;  /* engine/ */
-    uint64_t insns;      /* retired, counted a block at a time */
+    void *mmu_state;          /* mmu/ */
+    void *engine_state;       /* engine/ */
+    uint64_t insns;           /* retired, counted a block at a time */
     uint64_t counters[CTR_COUNT];
 };
 

@@ -137,8 +137,8 @@ static enum outcome walk_level(struct vcpu *cpu, const struct paging *p,
                                struct cursor *c, gva_t gva, struct walk *w,
                                gpa_t *entry_at, uint64_t *entry)
 {
-    unsigned index = (unsigned)(gva >> level_shift(p, c->level)) &
-                     ((1u << p->bits) - 1);
+    unsigned index =
+        (unsigned)(gva >> level_shift(p, c->level)) & ((1u << p->bits) - 1);
     bool leaf;
     uint64_t e;
 
@@ -146,8 +146,7 @@ static enum outcome walk_level(struct vcpu *cpu, const struct paging *p,
     *entry = e = entry_load(cpu, *entry_at, p->entry);
     if (!(e & PTE_P))
         return WALK_ABSENT;
-    leaf = c->level == 1 ||
-           ((e & PTE_PS) && large_allowed(cpu, p, c->level));
+    leaf = c->level == 1 || ((e & PTE_PS) && large_allowed(cpu, p, c->level));
     if (e & reserved_bits(p, c->level, leaf))
         return WALK_RSVD;
     if (!(e & PTE_W))
@@ -166,8 +165,8 @@ static enum outcome walk_level(struct vcpu *cpu, const struct paging *p,
 }
 
 /* The root of the walk; false: an absent PDPTE. */
-static bool walk_root(const struct vcpu *cpu, const struct paging *p,
-                      gva_t gva, struct cursor *c)
+static bool walk_root(const struct vcpu *cpu, const struct paging *p, gva_t gva,
+                      struct cursor *c)
 {
     *c = (struct cursor){.level = p->levels, .rights = PAGE_W | PAGE_U};
     if (p->entry == 4) {

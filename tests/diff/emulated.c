@@ -16,9 +16,17 @@
 
 /* Guest-physical, and but for code and data also linear. */
 enum {
-    PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, PT_LOW = 0x4000, PT = 0x5000,
-    IDT = 0x6000, TSS = 0x7000, HANDLERS = 0x9000, STACK_TOP = 0xb000,
-    CODE_GPA = 0x10000, DATA_GPA = 0x12000,
+    PML4 = 0x1000,
+    PDPT = 0x2000,
+    PD = 0x3000,
+    PT_LOW = 0x4000,
+    PT = 0x5000,
+    IDT = 0x6000,
+    TSS = 0x7000,
+    HANDLERS = 0x9000,
+    STACK_TOP = 0xb000,
+    CODE_GPA = 0x10000,
+    DATA_GPA = 0x12000,
 };
 
 static struct {
@@ -50,8 +58,8 @@ static void make_tables(void)
     for (uint64_t i = 0; i < CODE_LEN >> 12; i++)
         poke(PT + 8 * (code + i), (CODE_GPA + (i << 12)) | P | U);
     for (uint64_t i = 0; i < DATA_LEN >> 12; i++)
-        poke(PT + 8 * (data + i), (DATA_GPA + (i << 12)) | P | U |
-                                      (i < DATA_RW >> 12 ? W : 0));
+        poke(PT + 8 * (data + i),
+             (DATA_GPA + (i << 12)) | P | U | (i < DATA_RW >> 12 ? W : 0));
     for (uint64_t v = 0; v < 256; v++) {
         uint64_t at = HANDLERS + 16 * v;
 
@@ -80,8 +88,8 @@ static void kernel_state(struct vcpu *cpu)
     cpu->xcr0 = 7;
     cpu->idtr = (struct desc_table){IDT, 4095};
     cpu->gdtr = (struct desc_table){TSS + 0x800, 0x1f};
-    cpu->tr = (struct seg){.sel = 0x40, .attr = 0x8b, .limit = 0x67,
-                           .base = TSS};
+    cpu->tr =
+        (struct seg){.sel = 0x40, .attr = 0x8b, .limit = 0x67, .base = TSS};
 }
 
 static void user_state(struct vcpu *cpu, bool code32)

@@ -30,17 +30,19 @@ static bool left_out(const struct insn_case *c)
 {
     static const uint16_t out[] = {
 #define M(x) ZYDIS_MNEMONIC_##x
-        M(CPUID), M(RDTSC), M(RDTSCP), M(RDPMC), M(RDRAND), M(RDSEED),
-        M(XGETBV), M(RDPID), M(SYSCALL), M(SYSENTER), M(INT), M(INT3),
-        M(INT1), M(INTO), M(SGDT), M(SIDT), M(SLDT), M(STR), M(SMSW), M(LAR),
-        M(LSL), M(VERR), M(VERW), M(RDFSBASE), M(RDGSBASE), M(WRFSBASE),
-        M(WRGSBASE), M(IRET), M(IRETD), M(IRETQ), M(FXSAVE), M(FXSAVE64),
-        M(FXRSTOR), M(FXRSTOR64), M(XSAVE), M(XSAVE64), M(XSAVEOPT),
-        M(XSAVEOPT64), M(XSAVEC), M(XSAVEC64), M(XSAVES), M(XSAVES64),
-        M(XRSTOR), M(XRSTOR64), M(XRSTORS), M(XRSTORS64), M(FNSTENV),
-        M(FLDENV), M(FNSAVE), M(FRSTOR), M(LSS), M(LFS), M(LGS),
-        M(SYSEXIT), M(SYSRET), M(UD0), M(RSM), M(POPFQ), M(POPFD), M(POPF),
-        M(XSETBV), M(SERIALIZE), M(LDS), M(LES),
+        M(CPUID),     M(RDTSC),     M(RDTSCP),     M(RDPMC),     M(RDRAND),
+        M(RDSEED),    M(XGETBV),    M(RDPID),      M(SYSCALL),   M(SYSENTER),
+        M(INT),       M(INT3),      M(INT1),       M(INTO),      M(SGDT),
+        M(SIDT),      M(SLDT),      M(STR),        M(SMSW),      M(LAR),
+        M(LSL),       M(VERR),      M(VERW),       M(RDFSBASE),  M(RDGSBASE),
+        M(WRFSBASE),  M(WRGSBASE),  M(IRET),       M(IRETD),     M(IRETQ),
+        M(FXSAVE),    M(FXSAVE64),  M(FXRSTOR),    M(FXRSTOR64), M(XSAVE),
+        M(XSAVE64),   M(XSAVEOPT),  M(XSAVEOPT64), M(XSAVEC),    M(XSAVEC64),
+        M(XSAVES),    M(XSAVES64),  M(XRSTOR),     M(XRSTOR64),  M(XRSTORS),
+        M(XRSTORS64), M(FNSTENV),   M(FLDENV),     M(FNSAVE),    M(FRSTOR),
+        M(LSS),       M(LFS),       M(LGS),        M(SYSEXIT),   M(SYSRET),
+        M(UD0),       M(RSM),       M(POPFQ),      M(POPFD),     M(POPF),
+        M(XSETBV),    M(SERIALIZE), M(LDS),        M(LES),
 #undef M
     };
 
@@ -59,8 +61,7 @@ static bool left_out(const struct insn_case *c)
         return true;
     for (unsigned i = 0; i < c->zi.operand_count_visible; i++)
         if (c->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-            ZydisRegisterGetClass(c->op[i].reg.value) ==
-                ZYDIS_REGCLASS_SEGMENT)
+            ZydisRegisterGetClass(c->op[i].reg.value) == ZYDIS_REGCLASS_SEGMENT)
             return true;
     return false;
 }
@@ -76,15 +77,13 @@ static bool decode(struct insn_case *c, unsigned len)
         ZydisDecoderInit(&d,
                          code32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32
                                 : ZYDIS_MACHINE_MODE_LONG_64,
-                         code32 ? ZYDIS_STACK_WIDTH_32
-                                : ZYDIS_STACK_WIDTH_64);
+                         code32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_64);
         ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
         ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
         ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
         ready = true;
     }
-    if (!ZYAN_SUCCESS(
-            ZydisDecoderDecodeFull(&d, c->bytes, len, &c->zi, c->op)))
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, c->bytes, len, &c->zi, c->op)))
         return false;
     c->len = c->zi.length;
     return true;
@@ -207,9 +206,9 @@ static bool not_an_opcode(unsigned op)
 {
     if (!code32 && ((op & 0xf0) == 0x40 || op == 0x62 || op == 0xd5))
         return true;
-    return op == 0x0f || op == 0x26 || op == 0x2e || op == 0x36 ||
-           op == 0x3e || (op >= 0x64 && op <= 0x67) || op == 0xf0 ||
-           op == 0xf2 || op == 0xf3 || op == 0xc4 || op == 0xc5;
+    return op == 0x0f || op == 0x26 || op == 0x2e || op == 0x36 || op == 0x3e ||
+           (op >= 0x64 && op <= 0x67) || op == 0xf0 || op == 0xf2 ||
+           op == 0xf3 || op == 0xc4 || op == 0xc5;
 }
 
 struct form *forms_enumerate(const struct cpu_model *model, bool bits32,
@@ -245,10 +244,21 @@ struct form *forms_enumerate(const struct cpu_model *model, bool bits32,
 
 uint64_t value_random(struct rng *r)
 {
-    static const uint64_t nice[] = {0, 1, 2, ~0ull, 0x7f, 0x80, 0xff,
-                                    0x7fff, 0x8000, 0xffff, 0x7fffffff,
-                                    0x80000000, 0xffffffff,
-                                    0x7fffffffffffffff, 0x8000000000000000};
+    static const uint64_t nice[] = {0,
+                                    1,
+                                    2,
+                                    ~0ull,
+                                    0x7f,
+                                    0x80,
+                                    0xff,
+                                    0x7fff,
+                                    0x8000,
+                                    0xffff,
+                                    0x7fffffff,
+                                    0x80000000,
+                                    0xffffffff,
+                                    0x7fffffffffffffff,
+                                    0x8000000000000000};
 
     switch (rng_below(r, 6)) {
     case 0:
@@ -268,12 +278,24 @@ uint64_t value_random(struct rng *r)
 static uint64_t float_random(struct rng *r)
 {
     static const uint64_t nice[] = {
-        0, 0x8000000000000000, 0x3ff0000000000000, 0x7ff0000000000000,
-        0xfff0000000000000, 0x7ff8000000000000, 0x7ff0000000000001,
-        0x0000000000000001, 0x000fffffffffffff, 0x7fefffffffffffff,
-        0x3f8000003f800000, 0x7f8000007f800000, 0x7fc000007fc00001,
-        0x0000000100000001, 0x4330000000000000, 0xc3e0000000000000,
-        0x7f8000017f7fffff, 0x4f0000004f000000,
+        0,
+        0x8000000000000000,
+        0x3ff0000000000000,
+        0x7ff0000000000000,
+        0xfff0000000000000,
+        0x7ff8000000000000,
+        0x7ff0000000000001,
+        0x0000000000000001,
+        0x000fffffffffffff,
+        0x7fefffffffffffff,
+        0x3f8000003f800000,
+        0x7f8000007f800000,
+        0x7fc000007fc00001,
+        0x0000000100000001,
+        0x4330000000000000,
+        0xc3e0000000000000,
+        0x7f8000017f7fffff,
+        0x4f0000004f000000,
     };
 
     switch (rng_below(r, 4)) {
@@ -396,8 +418,8 @@ static bool place_vsib(struct rng *r, struct state *s,
     memset(v, 0, 32);
     for (unsigned i = 0; i < 32; i += 8)
         v[i] = (uint8_t)rng_next(r);
-    s->gpr[base] = DATA_ADDR + 0x800 + rng_below(r, 0x400) -
-                   (uint64_t)m->disp.value;
+    s->gpr[base] =
+        DATA_ADDR + 0x800 + rng_below(r, 0x400) - (uint64_t)m->disp.value;
     if (code32)
         s->gpr[base] = (uint32_t)s->gpr[base];
     if (rng_below(r, 8) == 0)
@@ -525,7 +547,8 @@ static bool encode(struct rng *r, const struct form *f, struct insn_case *c)
         rxb = rng_below(r, 8);
     if (f->regs != 0xff)
         rxb &= 3u; /* an opcode extension, mostly: R is not its business */
-    n += put_opcode(c->bytes + n, f, rxb, f->vex ? rng_below(r, code32 ? 8 : 16) : 0);
+    n += put_opcode(c->bytes + n, f, rxb,
+                    f->vex ? rng_below(r, code32 ? 8 : 16) : 0);
     if (f->modrm) {
         mod = f->mem ? rng_below(r, 3) : 3;
         if (f->mem && rng_below(r, 10) == 0) {
@@ -546,16 +569,16 @@ static bool place_operands(struct rng *r, struct state *s, struct insn_case *c,
 {
     for (unsigned i = 0; i < c->zi.operand_count; i++)
         if (c->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY) {
-            if (is_bit_string(c) && c->op[1].type ==
-                                        ZYDIS_OPERAND_TYPE_REGISTER)
+            if (is_bit_string(c) &&
+                c->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
                 s->gpr[gpr_id(c->op[1].reg.value)] = rng_below(r, 600);
             if (c->zi.mnemonic == ZYDIS_MNEMONIC_XLAT)
                 s->gpr[0] = rng_below(r, 256);
             if (!place(r, s, c, &c->op[i], rip))
                 return false;
         }
-    if (c->zi.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
-                            ZYDIS_ATTRIB_HAS_REPNE))
+    if (c->zi.attributes &
+        (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE))
         s->gpr[1] = rng_below(r, 40);
     return true;
 }

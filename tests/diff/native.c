@@ -20,16 +20,15 @@ static struct {
     const struct state *in;
     struct state *out;
     bool inside;
-    ucontext_t home;          /* where native_run() trapped */
+    ucontext_t home; /* where native_run() trapped */
     uint8_t home_fp[512];
     uint8_t *code, *data;
     struct sigaction others; /* SIGFPE: the interpreter has a use for it */
 } nat;
 
-static const int greg_of[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX,
-                                REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                                REG_R8,  REG_R9,  REG_R10, REG_R11,
-                                REG_R12, REG_R13, REG_R14, REG_R15};
+static const int greg_of[16] = {
+    REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+    REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 
 #define FLAGS_USER 0x244dd5ull /* what user mode sees and may set: no TF */
 

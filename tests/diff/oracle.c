@@ -18,9 +18,9 @@
 #include "emulated.h"
 #include "forms.h"
 
-#define INT3       0xcc
-#define SHOW_MAX   20
-#define SEQUENCE   6
+#define INT3     0xcc
+#define SHOW_MAX 20
+#define SEQUENCE 6
 
 static struct {
     struct form *forms;
@@ -30,7 +30,7 @@ static struct {
     bool code32;
     unsigned mismatches, cases;
     const struct form *shown; /* the form last reported on: once is enough */
-    uint8_t data[DATA_LEN]; /* before the run */
+    uint8_t data[DATA_LEN];   /* before the run */
     uint8_t native_after[DATA_LEN];
 } t;
 
@@ -81,11 +81,10 @@ static void show_code(const uint8_t *bytes, unsigned len, uint64_t rip)
 
     for (unsigned i = 0; i < len; i++)
         fprintf(stderr, "%02x ", bytes[i]);
-    while (off < len &&
-           ZYAN_SUCCESS(ZydisDisassembleIntel(t.code32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32
-                                               : ZYDIS_MACHINE_MODE_LONG_64,
-                                              rip + off, bytes + off,
-                                              len - off, &d))) {
+    while (off < len && ZYAN_SUCCESS(ZydisDisassembleIntel(
+                            t.code32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32
+                                     : ZYDIS_MACHINE_MODE_LONG_64,
+                            rip + off, bytes + off, len - off, &d))) {
         fprintf(stderr, " %s;", d.text);
         off += d.info.length;
     }
@@ -184,8 +183,9 @@ static void report(const struct form *f, const uint8_t *bytes, unsigned len,
     if (++t.mismatches > SHOW_MAX * 10 || (f && f == t.shown))
         return;
     t.shown = f;
-    fprintf(stderr, "mismatch (seed %llu, case %u): ",
-            (unsigned long long)t.seed, t.cases);
+    fprintf(stderr,
+            "mismatch (seed %llu, case %u): ", (unsigned long long)t.seed,
+            t.cases);
     show_code(bytes, len, s->rip);
     for (unsigned i = 0; i < 16; i++)
         if (n->gpr[i] != e->gpr[i])
@@ -202,8 +202,7 @@ static void report(const struct form *f, const uint8_t *bytes, unsigned len,
 }
 
 /* Address of the r/m operand, or 0. */
-static uint64_t memory_operand(const struct insn_case *c,
-                               const struct state *s)
+static uint64_t memory_operand(const struct insn_case *c, const struct state *s)
 {
     ZydisRegisterContext regs;
     ZyanU64 at = 0;
@@ -215,8 +214,8 @@ static uint64_t memory_operand(const struct insn_case *c,
     }
     for (unsigned i = 0; i < c->zi.operand_count_visible; i++)
         if (c->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-            !ZYAN_SUCCESS(ZydisCalcAbsoluteAddressEx(
-                &c->zi, &c->op[i], s->rip, &regs, &at)))
+            !ZYAN_SUCCESS(ZydisCalcAbsoluteAddressEx(&c->zi, &c->op[i], s->rip,
+                                                     &regs, &at)))
             return 1;
     return at;
 }
@@ -312,8 +311,7 @@ static bool try_form(struct form *f)
         return true;
     }
     f->runs++;
-    if (!fault_undefined(&c, &s, &n) &&
-        !equal(&n, &e, undefined_flags(&c, &s)))
+    if (!fault_undefined(&c, &s, &n) && !equal(&n, &e, undefined_flags(&c, &s)))
         report(f, c.bytes, c.len, &s, &n, &e);
     return true;
 }
@@ -364,12 +362,12 @@ static void try_sequence(void)
         if (!form_instance(&t.rng, f, &scratch, CODE_ADDR + at + len, &c) ||
             !fits_sequence(&c, undef) || known_difference(&c, &s) ||
             ((c.zi.mnemonic == ZYDIS_MNEMONIC_SHLD ||
-              c.zi.mnemonic == ZYDIS_MNEMONIC_SHRD) && c.op[0].size == 16))
+              c.zi.mnemonic == ZYDIS_MNEMONIC_SHRD) &&
+             c.op[0].size == 16))
             continue;
         if (c.zi.cpu_flags && !is_shift(&c)) /* by 0 leaves them alone */
             undef &= ~(uint64_t)(c.zi.cpu_flags->modified |
-                                 c.zi.cpu_flags->set_0 |
-                                 c.zi.cpu_flags->set_1);
+                                 c.zi.cpu_flags->set_0 | c.zi.cpu_flags->set_1);
         scratch.gpr[1] = 2; /* counts in CL are not known here: assume many */
         undef |= undefined_flags(&c, &scratch);
         if (c.zi.mnemonic >= ZYDIS_MNEMONIC_RCL &&
@@ -381,8 +379,8 @@ static void try_sequence(void)
         i++;
     }
     if (rng_below(&t.rng, 2)) {
-        static const uint16_t reads[8] = {0x800, 0x1, 0x40, 0x41,
-                                          0x80, 0x4, 0x880, 0x8c0};
+        static const uint16_t reads[8] = {0x800, 0x1, 0x40,  0x41,
+                                          0x80,  0x4, 0x880, 0x8c0};
         unsigned cc = rng_below(&t.rng, 16);
 
         if (!(reads[cc >> 1] & undef)) {
@@ -464,18 +462,18 @@ int main(int argc, char **argv)
     } while (!t.mismatches && time(NULL) < end);
     for (unsigned i = 0; i < t.count; i++)
         covered += t.forms[i].runs != 0;
-    fprintf(stderr,
-            "seed %llu: %u of %u forms covered, %u cases, %u mismatches\n",
-            (unsigned long long)t.seed, covered, t.count, t.cases,
-            t.mismatches);
+    fprintf(
+        stderr, "seed %llu: %u of %u forms covered, %u cases, %u mismatches\n",
+        (unsigned long long)t.seed, covered, t.count, t.cases, t.mismatches);
     for (unsigned i = 0; i < t.count; i++)
         if (!t.forms[i].runs)
-            fprintf(stderr, "not covered: %s %s map %u opcode %02x pp %u w %u "
-                            "l %u %s\n",
+            fprintf(stderr,
+                    "not covered: %s %s map %u opcode %02x pp %u w %u "
+                    "l %u %s\n",
                     t.forms[i].vex ? "vex" : "legacy",
-                    ZydisMnemonicGetString(t.forms[i].mnemonic),
-                    t.forms[i].map, t.forms[i].opcode, t.forms[i].pp,
-                    t.forms[i].w, t.forms[i].l, t.forms[i].mem ? "mem" : "");
+                    ZydisMnemonicGetString(t.forms[i].mnemonic), t.forms[i].map,
+                    t.forms[i].opcode, t.forms[i].pp, t.forms[i].w,
+                    t.forms[i].l, t.forms[i].mem ? "mem" : "");
     snprintf(suffix, sizeof(suffix), "%s%s%s", code32 ? "-32" : "",
              plain ? "-plain" : "", tag);
     result("forms", suffix, forms_bad);

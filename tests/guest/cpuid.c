@@ -8,11 +8,13 @@
 static uint32_t l1c, l1d, l7b, l7c, l7d, e1c, e1d, d1a;
 static uint64_t mem[128] __attribute__((aligned(64)));
 
-#define HAS(reg, bit) ((reg) >> (bit) & 1)
+#define HAS(reg, bit) ((reg) >> (bit)&1)
 /* Shown: it runs. Hidden: #UD. */
 #define EITHER(shown, text, claim)                                             \
-    TRAP(asm volatile(text : : "D"(mem), "S"(mem) : "rax", "rbx", "rcx",       \
-                      "rdx", "memory", "cc"));                                 \
+    TRAP(asm volatile(text                                                     \
+                      :                                                        \
+                      : "D"(mem), "S"(mem)                                     \
+                      : "rax", "rbx", "rcx", "rdx", "memory", "cc"));          \
     traps((shown) ? NONE : UD, 0, claim)
 
 static void leaves(void)
@@ -91,7 +93,7 @@ static void vectors(void)
     EITHER(HAS(l1c, 25) && HAS(l1c, 28), "vaesenc %%xmm0, %%xmm0, %%xmm0",
            "AES with VEX");
     EITHER(0, "vpaddd %%zmm0, %%zmm0, %%zmm0", "AVX-512 is not there");
-    EITHER(HAS(d1a, 0), "xsaveopt (%%rdi)" , "XSAVEOPT");
+    EITHER(HAS(d1a, 0), "xsaveopt (%%rdi)", "XSAVEOPT");
     EITHER(HAS(d1a, 1), "xsavec (%%rdi)", "XSAVEC");
 }
 
@@ -101,12 +103,12 @@ static void control(void)
         unsigned bit;
         const char *claim;
     } bits[] = {{11, "CR4.UMIP"}, {16, "CR4.FSGSBASE"}, {17, "CR4.PCIDE"},
-                {20, "CR4.SMEP"}, {21, "CR4.SMAP"}, {7, "CR4.PGE"},
-                {12, "CR4.LA57"}, {13, "CR4.VMXE"}, {22, "CR4.PKE"},
-                {23, "CR4.CET"}, {24, "CR4.PKS"}};
-    bool shown[] = {HAS(l7c, 2), HAS(l7b, 0), HAS(l1c, 17), HAS(l7b, 7),
-                    HAS(l7b, 20), HAS(l1d, 13), HAS(l7c, 16), 0, HAS(l7c, 3),
-                    HAS(l7c, 7), HAS(l7c, 31)};
+                {20, "CR4.SMEP"}, {21, "CR4.SMAP"},     {7, "CR4.PGE"},
+                {12, "CR4.LA57"}, {13, "CR4.VMXE"},     {22, "CR4.PKE"},
+                {23, "CR4.CET"},  {24, "CR4.PKS"}};
+    bool shown[] = {HAS(l7c, 2),  HAS(l7b, 0),  HAS(l1c, 17), HAS(l7b, 7),
+                    HAS(l7b, 20), HAS(l1d, 13), HAS(l7c, 16), 0,
+                    HAS(l7c, 3),  HAS(l7c, 7),  HAS(l7c, 31)};
 
     for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
         word old = get_cr4();

@@ -39,10 +39,17 @@ static void arm(unsigned n, volatile void *at, unsigned rw, unsigned len)
 {
     set_dr6(0xffff0ff0);
     switch (n) {
-    case 0: set_dr0((word)at); break;
-    case 1: set_dr1((word)at); break;
-    case 2: set_dr2((word)at); break;
-    default: set_dr3((word)at);
+    case 0:
+        set_dr0((word)at);
+        break;
+    case 1:
+        set_dr1((word)at);
+        break;
+    case 2:
+        set_dr2((word)at);
+        break;
+    default:
+        set_dr3((word)at);
     }
     set_dr7(2ul << 2 * n | (word)(rw | len << 2) << (16 + 4 * n) | 0x400);
 }
@@ -125,8 +132,10 @@ static void data_breakpoints(void)
     TRAP(p[9] = v);
     traps(DB, 0, "read-write breakpoint and a write");
     TRAP(asm volatile("mov %0, %%rdi\n mov $32, %%ecx\n xor %%eax, %%eax\n"
-                      "rep stosb" : : "r"(data) : "rax", "rcx", "rdi",
-                      "memory"));
+                      "rep stosb"
+                      :
+                      : "r"(data)
+                      : "rax", "rcx", "rdi", "memory"));
     traps(DB, 0, "REP STOSB into it");
     is(trap.frame.cx, 23, "after the iteration that hit");
     off();
@@ -165,29 +174,42 @@ static void instruction(void)
     arm(3, (void *)LABEL(l_ib2), 0, 0);
     asm volatile("mov $3, %%ecx\n.globl l_ib2\nl_ib2: dec %%ecx\n"
                  "inc %0\n test %%ecx, %%ecx\n jnz l_ib2"
-                 : "+r"(n) : : "rcx");
+                 : "+r"(n)
+                 :
+                 : "rcx");
     is(n, 3, "RF lets the instruction pass");
     is(steps, 3, "RF is cleared by the instruction");
     steps = 0;
     arm(3, (void *)LABEL(l_ib3), 0, 0);
     asm volatile("mov $3, %%ecx\n 1:\n.globl l_ib3\nl_ib3: jmp 2f\n"
-                 "2: loop 1b" : : : "rcx");
+                 "2: loop 1b"
+                 :
+                 :
+                 : "rcx");
     is(steps, 3, "RF is cleared by a jump too");
     hook[DB] = 0;
     TRAP(asm volatile("xor %%eax, %%eax\n mov (%%rax), %%eax\n ud2"
-                      : : : "rax"));
+                      :
+                      :
+                      : "rax"));
     ok(trap.flags & 0x10000, "faults save RF set");
     TRAP(asm volatile("int3"));
     is(trap.flags & 0x10000, 0, "traps save RF clear");
     off();
     arm(0, (void *)LABEL(l_ss), 0, 0);
     TRAP(asm volatile("mov %%ss, %%eax\n mov %%eax, %%ss\n"
-                      ".globl l_ss\nl_ss: nop\n nop" : : : "rax"));
+                      ".globl l_ss\nl_ss: nop\n nop"
+                      :
+                      :
+                      : "rax"));
     traps(NONE, 0, "no instruction breakpoint behind MOV SS");
     off();
     arm(0, (void *)LABEL(l_pf), 0, 0);
     TRAP(asm volatile("xor %%eax, %%eax\n .globl l_pf\n"
-                      "l_pf: ud2" : : : "rax"));
+                      "l_pf: ud2"
+                      :
+                      :
+                      : "rax"));
     traps(DB, 0, "instruction breakpoint before #UD");
     off();
 }
@@ -197,8 +219,11 @@ static void instruction(void)
         steps = 0;                                                             \
         hook[DB] = on_step;                                                    \
         asm volatile("pushf\n pushf\n orl $0x100, (%%rsp)\n popf\n" text       \
-                     "\n popf\n nop" : : : "rax", "rcx", "rdx", "rsi", "rdi",  \
-                     "r8", "r11", "memory", "cc");                             \
+                     "\n popf\n nop"                                           \
+                     :                                                         \
+                     :                                                         \
+                     : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r11",         \
+                       "memory", "cc");                                        \
         hook[DB] = 0;                                                          \
         steps;                                                                 \
     })
@@ -250,14 +275,19 @@ static void syscalls(void)
     hook[DB] = on_step;
     asm volatile("pushf\n pushf\n orl $0x100, (%%rsp)\n popf\n syscall\n"
                  ".globl l_sc\nl_sc: nop\n popf\n nop"
-                 : : : "rcx", "r8", "r11", "memory", "cc");
+                 :
+                 :
+                 : "rcx", "r8", "r11", "memory", "cc");
     hook[DB] = 0;
     is(step_ip[0], LABEL(l_sc), "SYSCALL with TF in SFMASK does not trap");
     wrmsr(0xc0000084, 0);
     steps = 0;
     hook[DB] = on_pushf;
     asm volatile("pushf\n pushf\n orl $0x100, (%%rsp)\n popf\n syscall\n"
-                 "popf\n nop" : : : "rcx", "r8", "r11", "memory", "cc");
+                 "popf\n nop"
+                 :
+                 :
+                 : "rcx", "r8", "r11", "memory", "cc");
     hook[DB] = 0;
     is(step_ip[0], (word)sc_entry, "SYSCALL with TF kept traps at its target");
     wrmsr(0xc0000080, efer);

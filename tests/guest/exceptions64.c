@@ -17,15 +17,22 @@ static void divide(void)
 {
     TRAP(asm volatile("xor %%edx, %%edx\n mov $1, %%eax\n"
                       ".globl l_div\nl_div: divl %0"
-                      : : "m"(zero) : "rax", "rdx"));
+                      :
+                      : "m"(zero)
+                      : "rax", "rdx"));
     traps(DE, 0, "#DE by zero");
     is(trap.ip, AT(l_div), "#DE is a fault");
     TRAP(asm volatile("mov $2, %%edx\n xor %%eax, %%eax\n mov $1, %%ecx\n"
-                      "div %%ecx" : : : "rax", "rcx", "rdx"));
+                      "div %%ecx"
+                      :
+                      :
+                      : "rax", "rcx", "rdx"));
     traps(DE, 0, "#DE by overflow");
     TRAP(asm volatile("movabs $0x8000000000000000, %%rax\n cqo\n"
                       "mov $-1, %%rcx\n idiv %%rcx"
-                      : : : "rax", "rcx", "rdx"));
+                      :
+                      :
+                      : "rax", "rcx", "rdx"));
     traps(DE, 0, "#DE by the most negative number");
 }
 
@@ -110,7 +117,9 @@ static void math(void)
     uint16_t cw = 0x37f & ~4;
 
     TRAP(asm volatile("fninit\n fldcw %0\n fldz\n fld1\n fdiv %%st(1), %%st\n"
-                      ".globl l_mf\nl_mf: fwait" : : "m"(cw)));
+                      ".globl l_mf\nl_mf: fwait"
+                      :
+                      : "m"(cw)));
     traps(MF, 0, "#MF");
     is(trap.ip, AT(l_mf), "#MF comes with the next waiting instruction");
     TRAP(asm volatile("fnstcw %0\n fnclex" : "=m"(cw)));
@@ -120,13 +129,16 @@ static void math(void)
     TRAP(asm volatile("fninit"));
     TRAP(asm volatile("ldmxcsr %0\n xorps %%xmm0, %%xmm0\n movaps %%xmm0, "
                       "%%xmm1\n cmpeqps %%xmm1, %%xmm1\n cvtdq2ps %%xmm1, "
-                      "%%xmm1\n divps %%xmm0, %%xmm1" : : "m"(mxcsr)));
+                      "%%xmm1\n divps %%xmm0, %%xmm1"
+                      :
+                      : "m"(mxcsr)));
     traps(UD, 0, "SIMD exception without OSXMMEXCPT is #UD");
     set_cr4(get_cr4() | 0x400);
     TRAP(asm volatile("ldmxcsr %0\n xorps %%xmm0, %%xmm0\n pcmpeqd %%xmm1, "
                       "%%xmm1\n cvtdq2ps %%xmm1, %%xmm1\n"
                       ".globl l_xm\nl_xm: divps %%xmm0, %%xmm1"
-                      : : "m"(mxcsr)));
+                      :
+                      : "m"(mxcsr)));
     traps(XM, 0, "#XM");
     is(trap.ip, AT(l_xm), "#XM is a fault");
     mxcsr = 0x10000;
@@ -139,20 +151,31 @@ static void math(void)
 static void protection(void)
 {
     TRAP(asm volatile("movabs $0x800000000000, %%rax\n mov (%%rax), %%al"
-                      : : : "rax"));
+                      :
+                      :
+                      : "rax"));
     traps(GP, 0, "#GP: load from a non-canonical address");
     TRAP(asm volatile("movabs $0x7fffffffffff, %%rax\n mov (%%rax), %%eax"
-                      : : : "rax"));
+                      :
+                      :
+                      : "rax"));
     traps(GP, 0, "#GP: load into the hole");
     TRAP(asm volatile("mov %%rsp, %%rcx\n movabs $0x800000000000, %%rsp\n"
-                      "pop %%rax" : : : "rax", "rcx"));
+                      "pop %%rax"
+                      :
+                      :
+                      : "rax", "rcx"));
     traps(SS, 0, "#SS: POP from a non-canonical stack");
     TRAP(asm volatile("movabs $0x800000000000, %%rax\n mov %%rbp, %%rcx\n"
                       "mov %%rax, %%rbp\n mov (%%rbp), %%eax"
-                      : : : "rax", "rcx"));
+                      :
+                      :
+                      : "rax", "rcx"));
     traps(SS, 0, "#SS: non-canonical by RBP");
     TRAP(asm volatile("movabs $0x800000000000, %%rax\n jmp *%%rax"
-                      : : : "rax"));
+                      :
+                      :
+                      : "rax"));
     traps(GP, 0, "#GP: jump to a non-canonical address");
     TRAP(asm volatile("mov %0, %%ds" : : "r"(SEL_OWN + 0x100)));
     traps(GP, SEL_OWN + 0x100, "#GP(sel): data segment not there");

@@ -31,7 +31,8 @@ static void redirect(unsigned pin, uint32_t low)
 }
 
 #define OPEN()                                                                 \
-    asm volatile("sti\n nop\n nop\n nop\n nop\n nop\n nop\n cli" : : : "memory")
+    asm volatile("sti\n nop\n nop\n nop\n nop\n nop\n nop\n cli" : : : "memor" \
+                                                                       "y")
 
 void main(void)
 {

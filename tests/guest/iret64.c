@@ -23,7 +23,8 @@ CODE(u_cs_mov, "mov %cs, %eax\n int $0x40");
 static void iret(word ip, word cs, word flags, word sp, word ss)
 {
     asm volatile("push %4\n push %3\n push %2\n push %1\n push %0\n iretq"
-                 : : "r"(ip), "r"(cs), "r"(flags), "r"(sp), "r"(ss));
+                 :
+                 : "r"(ip), "r"(cs), "r"(flags), "r"(sp), "r"(ss));
 }
 
 static void delivery(void)
@@ -31,7 +32,9 @@ static void delivery(void)
     word sp;
 
     TRAP(asm volatile("mov %%rsp, %%rax\n sub $3, %%rsp\n int $0x91"
-                      : : : "rax"));
+                      :
+                      :
+                      : "rax"));
     is(trap.sp, trap.frame.ax - 3, "the saved RSP is the old one");
     is(trap.ss, SEL_DATA, "SS is always saved");
     tss.ist[0] = (word)ist[0] + 4096 - 8;
@@ -101,7 +104,10 @@ static void compatible(void)
     traps(0x92, 0, "32-bit code at CPL 0");
     is(trap.frame.cx, 0x11223344, "32-bit PUSH and POP");
     is(trap.sp, sp, "by 4 bytes");
-    TRAP(asm volatile("movabs $0xffffffff00000001, %%rax" : : : "rax");
+    TRAP(asm volatile("movabs $0xffffffff00000001, %%rax"
+                      :
+                      :
+                      : "rax");
          iret((word)c32_dec, SEL_CODE32, 2, sp, SEL_DATA));
     is(trap.frame.ax >> 32, 0, "0x48 is DEC there, not REX");
     TRAP(iret((word)c32_add + (1ull << 32), SEL_CODE32, 2, sp, SEL_DATA));
@@ -128,13 +134,17 @@ static void double_fault(void)
     traps(NP, UD * 8 + 3, "#NP for #UD is #NP, with EXT");
     idt_gate(UD, trap_entries[UD], SEL_CODE, GATE_INT, 0);
     idt_gate(DE, trap_entries[DE], SEL_CODE, 0x0e, 0);
-    TRAP(asm volatile("xor %%ecx, %%ecx\n div %%ecx" : : : "rax", "rcx",
-                      "rdx"));
+    TRAP(asm volatile("xor %%ecx, %%ecx\n div %%ecx"
+                      :
+                      :
+                      : "rax", "rcx", "rdx"));
     traps(DF, 0, "#NP while #DE is delivered is #DF");
     idt_gate(DE, trap_entries[DE], SEL_CODE, GATE_INT, 0);
     idt_gate(PF, trap_entries[PF], SEL_CODE, 0x0e, 0);
     TRAP(asm volatile("mov %0, %%rax\n mov (%%rax), %%al"
-                      : : "r"(1ull << 45) : "rax"));
+                      :
+                      : "r"(1ull << 45)
+                      : "rax"));
     traps(DF, 0, "#NP while #PF is delivered is #DF");
     idt_gate(PF, trap_entries[PF], SEL_CODE, GATE_INT, 0);
 }
@@ -147,8 +157,8 @@ static void gates(void)
     } target = {0, SEL_OWN};
     uint64_t e = (word)gate_code;
 
-    gdt[SEL_OWN / 8] = (e & 0xffff) | SEL_CODE << 16 | 0xecull << 40 |
-                       (e & 0xffff0000) << 32;
+    gdt[SEL_OWN / 8] =
+        (e & 0xffff) | SEL_CODE << 16 | 0xecull << 40 | (e & 0xffff0000) << 32;
     gdt[SEL_OWN / 8 + 1] = e >> 32;
     user_run(u_lcall, 0, (word)USER(&target));
     traps(0x92, 0, "64-bit call gate from CPL 3");
@@ -194,8 +204,7 @@ static void queries(void)
     is(z, 1, "VERR of readable code");
     asm volatile("verw %1\n setz %0" : "=q"(z) : "r"((uint16_t)SEL_DATA));
     is(z, 1, "VERW of data");
-    asm volatile("verr %1\n setz %0" : "=q"(z)
-                 : "r"((uint16_t)(SEL_DATA | 3)));
+    asm volatile("verr %1\n setz %0" : "=q"(z) : "r"((uint16_t)(SEL_DATA | 3)));
     is(z, 0, "VERR with RPL above DPL");
     TRAP(asm volatile("ltr %0" : : "r"((uint16_t)SEL_TSS)));
     traps(GP, SEL_TSS, "LTR of a busy TSS");

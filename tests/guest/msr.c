@@ -22,8 +22,9 @@ static void keeps(uint32_t n, uint64_t v, const char *claim)
 
 static void xsetbv(uint32_t n, uint64_t v)
 {
-    asm volatile("xsetbv" : : "c"(n), "a"((uint32_t)v),
-                 "d"((uint32_t)(v >> 32)));
+    asm volatile("xsetbv"
+                 :
+                 : "c"(n), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
 
 static void xcr0(void)

@@ -6,8 +6,8 @@
  */
 #include "guest.h"
 
-#define VA ((volatile uint32_t *)TEST_VA)
-#define PA(i) ((word)pages[i])
+#define VA     ((volatile uint32_t *)TEST_VA)
+#define PA(i)  ((word)pages[i])
 #define MAXPHY ((uint64_t)1 << 51)
 
 CODE(u_read, "mov (%rdi), %eax\n int $0x40");
@@ -54,7 +54,9 @@ static void supervisor(void)
     TRAP(asm volatile("lock addl $0, %0" : "+m"(*VA)));
     traps(PF, PF_P | PF_W, "read-modify-write faults as a write");
     TRAP(asm volatile("movl $5, %%eax\n lock cmpxchgl %%eax, %0"
-                      : "+m"(*VA) : : "rax"));
+                      : "+m"(*VA)
+                      :
+                      : "rax"));
     traps(PF, PF_P | PF_W, "failing CMPXCHG faults as a write");
 }
 

@@ -78,7 +78,10 @@ static void shadow(void)
     asm volatile("sti\n cli");
     is(count, 0, "STI, CLI: no interrupt gets in");
     asm volatile("mov %%ss, %%eax\n sti\n mov %%eax, %%ss\n nop\n"
-                 ".globl l_ss\nl_ss: nop\n cli" : : : "rax");
+                 ".globl l_ss\nl_ss: nop\n cli"
+                 :
+                 :
+                 : "rax");
     ok(irq_ip == (word)l_ss || irq_ip == (word)l_ss - 1,
        "MOV SS behind STI holds them back, or at least STI does");
     count = 0;

@@ -129,13 +129,11 @@ static void code_limit(void)
     traps(NP, SEL_OWN, "far jump to code not present");
 }
 
-static void gate(unsigned type, unsigned dpl, unsigned params,
-                 const void *code)
+static void gate(unsigned type, unsigned dpl, unsigned params, const void *code)
 {
     word e = (word)code;
 
-    gdt[SEL_OWN / 8] = (e & 0xffff) | SEL_CODE << 16 |
-                       (uint64_t)params << 32 |
+    gdt[SEL_OWN / 8] = (e & 0xffff) | SEL_CODE << 16 | (uint64_t)params << 32 |
                        (uint64_t)(0x80 | dpl << 5 | type) << 40 |
                        (uint64_t)(e >> 16) << 48;
 }
@@ -223,10 +221,12 @@ static void legacy(void)
     TRAP(asm volatile("bound %0, %1" : : "r"(-6), "m"(bounds[0])));
     traps(BR, 0, "#BR below");
     sel = 0x10;
-    asm volatile("arpl %2, %0\n setz %1" : "+r"(sel), "=q"(z)
+    asm volatile("arpl %2, %0\n setz %1"
+                 : "+r"(sel), "=q"(z)
                  : "r"((uint16_t)3));
     is(sel << 1 | z, 0x13 << 1 | 1, "ARPL raises");
-    asm volatile("arpl %2, %0\n setz %1" : "+r"(sel), "=q"(z)
+    asm volatile("arpl %2, %0\n setz %1"
+                 : "+r"(sel), "=q"(z)
                  : "r"((uint16_t)1));
     is(sel << 1 | z, 0x13 << 1, "ARPL does not lower");
     TRAP(asm volatile(".byte 0xd4, 0" : : : "eax"));
@@ -295,7 +295,9 @@ static void wrapping(void)
     *(volatile uint32_t *)pages[0] = 0x600d;
     SEG(fs, SEL_OWN + 8);
     TRAP(asm volatile("mov %%fs:(%0), %%eax"
-                      : : "r"((word)pages[0] + 0x100000) : "eax");
+                      :
+                      : "r"((word)pages[0] + 0x100000)
+                      : "eax");
          asm volatile("int $0x92"));
     is(trap.frame.ax, 0x600d, "data wraps at 4 GiB");
     TRAP(asm volatile("push %0\n push %1\n lret" : : "r"(SEL_OWN), "r"(at)));

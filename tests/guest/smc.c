@@ -41,15 +41,20 @@ static void plain(void)
     is(run(pages[1]), 5, "a slide of NOPs");
     put_code(pages[1] + 2000, 6);
     is(run(pages[1]), 6, "cut short");
-    asm volatile("rep stosb" : : "D"(pages[1] + 2000), "c"(6), "a"(0x90)
+    asm volatile("rep stosb"
+                 :
+                 : "D"(pages[1] + 2000), "c"(6), "a"(0x90)
                  : "memory");
     is(run(pages[1]), 5, "by REP STOSB");
-    asm volatile("lock cmpxchgb %b1, %0" : "+m"(pages[1][4001])
-                 : "r"(9), "a"(5) : "memory");
+    asm volatile("lock cmpxchgb %b1, %0"
+                 : "+m"(pages[1][4001])
+                 : "r"(9), "a"(5)
+                 : "memory");
     is(run(pages[1]), 9, "by LOCK CMPXCHG");
     asm volatile("xchgb %b1, %0" : "+m"(pages[1][4001]) : "r"(10) : "memory");
     is(run(pages[1]), 10, "by XCHG");
-    asm volatile("push %1\n pop %0" : "=m"(*(uint64_t *)(pages[1] + 4001))
+    asm volatile("push %1\n pop %0"
+                 : "=m"(*(uint64_t *)(pages[1] + 4001))
                  : "r"(0xc30000000bull));
     is(run(pages[1]), 11, "by POP");
 }
@@ -58,19 +63,28 @@ static void inside(void)
 {
     unsigned v;
 
-    asm volatile("movl $7, 1f+1(%%rip)\n 1: mov $1, %%eax" : "=a"(v) : :
-                 "memory");
+    asm volatile("movl $7, 1f+1(%%rip)\n 1: mov $1, %%eax"
+                 : "=a"(v)
+                 :
+                 : "memory");
     is(v, 7, "the next instruction");
     asm volatile("jmp 2f\n .balign 64\n 2: movl $8, 1f+1(%%rip)\n"
-                 "nop\n nop\n 1: mov $1, %%eax" : "=a"(v) : : "memory");
+                 "nop\n nop\n 1: mov $1, %%eax"
+                 : "=a"(v)
+                 :
+                 : "memory");
     is(v, 8, "later in the same block");
     asm volatile("mov $3, %%ecx\n xor %%eax, %%eax\n"
                  "2: add $1, %%eax\n incb 2b+2(%%rip)\n loop 2b"
-                 : "=a"(v) : : "rcx", "memory");
+                 : "=a"(v)
+                 :
+                 : "rcx", "memory");
     is(v, 1 + 2 + 3, "a loop that changes its own start");
     asm volatile("lea 1f(%%rip), %%rdi\n mov $0x90, %%al\n mov $2, %%ecx\n"
                  "mov $5, %%edx\n rep stosb\n 1: .byte 0xff, 0xc2\n"
-                 : "=d"(v) : : "rax", "rcx", "rdi", "memory");
+                 : "=d"(v)
+                 :
+                 : "rax", "rcx", "rdi", "memory");
     is(v, 5, "REP STOSB over what follows");
 }
 

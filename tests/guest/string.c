@@ -13,26 +13,31 @@ static void stos(void)
     uint64_t *e = map(VA + 0x1000, 0, 1);
 
     map(VA, (word)pages[0] | P_P | P_W, 1);
-    TRAP(asm volatile("rep stosb" : : "D"(VA + 0x0ff0), "c"(64), "a"(7)
+    TRAP(asm volatile("rep stosb"
+                      :
+                      : "D"(VA + 0x0ff0), "c"(64), "a"(7)
                       : "memory"));
     traps(PF, PF_W, "REP STOSB into a missing page");
     is(trap.frame.cx, 48, "RCX: what is left");
     is(trap.frame.di, VA + 0x1000, "RDI: where it stopped");
     is(trap.cr2, VA + 0x1000, "CR2");
     is(pages[0][0xfff], 7, "what came before is written");
-    TRAP(asm volatile("rep stosq" : : "D"(VA + 0x0ff4), "c"(8), "a"(~0ull)
+    TRAP(asm volatile("rep stosq"
+                      :
+                      : "D"(VA + 0x0ff4), "c"(8), "a"(~0ull)
                       : "memory"));
     traps(PF, PF_W, "REP STOSQ across the boundary");
     is(trap.frame.cx, 7, "the element that crosses does not count");
     is(trap.frame.di, VA + 0xffc, "RDI at the element that crosses");
-    TRAP(asm volatile("std\n rep stosb" : : "D"(VA + 8), "c"(64), "a"(9)
+    TRAP(asm volatile("std\n rep stosb"
+                      :
+                      : "D"(VA + 8), "c"(64), "a"(9)
                       : "memory"));
     traps(PF, PF_W, "downwards");
     is(trap.frame.cx, 64 - 9, "RCX downwards");
     is(trap.frame.di, VA - 1, "RDI downwards");
     map(VA + 0x1000, (word)pages[1] | P_P | P_W, 1);
-    TRAP(asm volatile("rep stosb" : : "D"(VA), "c"(8192), "a"(3)
-                      : "memory"));
+    TRAP(asm volatile("rep stosb" : : "D"(VA), "c"(8192), "a"(3) : "memory"));
     traps(NONE, 0, "two pages");
     is(pages[1][4095], 3, "to the end");
     (void)e;
@@ -43,23 +48,30 @@ static void movs(void)
     map(VA + 0x2000, 0, 1);
     for (unsigned i = 0; i < 4096; i++)
         pages[0][i] = (uint8_t)i;
-    TRAP(asm volatile("rep movsq" : : "S"(VA), "D"(VA + 0x1fc0), "c"(64)
+    TRAP(asm volatile("rep movsq"
+                      :
+                      : "S"(VA), "D"(VA + 0x1fc0), "c"(64)
                       : "memory"));
     traps(PF, PF_W, "REP MOVSQ, destination ends");
     is(trap.frame.cx, 56, "RCX");
     is(trap.frame.si, VA + 64, "RSI");
     is(trap.frame.di, VA + 0x2000, "RDI");
-    TRAP(asm volatile("rep movsb" : : "S"(VA + 0x1ff0), "D"(VA), "c"(64)
+    TRAP(asm volatile("rep movsb"
+                      :
+                      : "S"(VA + 0x1ff0), "D"(VA), "c"(64)
                       : "memory"));
     traps(PF, 0, "REP MOVSB, source ends");
     is(trap.frame.cx, 48, "RCX");
     for (unsigned i = 0; i < 4096; i++)
         pages[0][i] = (uint8_t)i;
-    asm volatile("rep movsb" : : "S"(pages[0]), "D"(pages[0] + 1), "c"(100)
+    asm volatile("rep movsb"
+                 :
+                 : "S"(pages[0]), "D"(pages[0] + 1), "c"(100)
                  : "memory");
     is(pages[0][100], 0, "overlapping by one fills");
     asm volatile("std\n rep movsb\n cld"
-                 : : "S"(pages[0] + 299), "D"(pages[0] + 300), "c"(100)
+                 :
+                 : "S"(pages[0] + 299), "D"(pages[0] + 300), "c"(100)
                  : "memory");
     is(pages[0][300], 299 & 0xff, "downwards moves");
     is(pages[0][201], 200, "downwards moves all");
@@ -71,19 +83,22 @@ static void compare(void)
     uint8_t z;
 
     map(VA + 0x1000, 0, 1);
-    TRAP(asm volatile("repe cmpsb" : : "S"(VA), "D"(VA), "c"(8192)
-                      : "memory"));
+    TRAP(asm volatile("repe cmpsb" : : "S"(VA), "D"(VA), "c"(8192) : "memory"));
     traps(PF, 0, "REPE CMPSB runs into a missing page");
     is(trap.frame.cx, 4096, "RCX");
     memset(pages[0], 1, 4096);
     pages[0][77] = 2;
     TRAP(asm volatile("mov $2, %%al\n repne scasb\n ud2"
-                      : : "D"(VA), "c"(4096) : "memory", "rax"));
+                      :
+                      : "D"(VA), "c"(4096)
+                      : "memory", "rax"));
     is(trap.frame.di, VA + 78, "REPNE SCASB stops behind the match");
     ok(trap.flags & 0x40, "with ZF");
     n = 0;
     asm volatile("cmp %%rax, %%rax\n rep stosb\n setz %1"
-                 : "+c"(n), "=r"(z) : "D"(1ull << 47) : "memory");
+                 : "+c"(n), "=r"(z)
+                 : "D"(1ull << 47)
+                 : "memory");
     is(z, 1, "RCX 0: nothing is touched, flags stay");
     (void)si;
     (void)di;
@@ -117,7 +132,8 @@ static void wide(void)
     uint8_t z;
 
     asm volatile("lock cmpxchg16b %0\n setz %1"
-                 : "+m"(d), "=q"(z), "+a"(a), "+d"(b) : "b"(7ull), "c"(8ull));
+                 : "+m"(d), "=q"(z), "+a"(a), "+d"(b)
+                 : "b"(7ull), "c"(8ull));
     is(z * 100 + d[0] * 10 + d[1], 178, "CMPXCHG16B");
     TRAP(asm volatile("cmpxchg16b 8(%0)" : : "r"(d)));
     traps(GP, 0, "CMPXCHG16B unaligned");
@@ -133,12 +149,15 @@ static void mmio(void)
     asm volatile("lock orl $0x10, %0"
                  : "+m"(*(volatile uint32_t *)(LAPIC + 0x80)));
     is(lapic_read(0x80), 0x30, "LOCK OR on MMIO");
-    asm volatile("xchgl %0, %1" : "=r"(w), "+m"(*(volatile uint32_t *)
-                 (LAPIC + 0x80)) : "0"(0x50));
+    asm volatile("xchgl %0, %1"
+                 : "=r"(w), "+m"(*(volatile uint32_t *)(LAPIC + 0x80))
+                 : "0"(0x50));
     is(w, 0x30, "XCHG with MMIO");
     lapic_write(0x80, 0);
     memset(pages[0], 0, 64);
-    asm volatile("rep movsl" : : "S"(version), "D"(pages[0]), "c"(1)
+    asm volatile("rep movsl"
+                 :
+                 : "S"(version), "D"(pages[0]), "c"(1)
                  : "memory");
     is(*(uint32_t *)pages[0], v, "REP MOVS from MMIO");
     is(*(volatile uint32_t *)0xd1000000, 0xffffffff, "nothing there: ones");

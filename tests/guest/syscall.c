@@ -77,17 +77,24 @@ static void syscall(void)
     user_run(u_sysret, 0, 0);
     traps(GP, 0, "SYSRET at CPL 3");
     TRAP(asm volatile("mov %0, %%rcx\n mov $0x10ed7, %%r11d\n sysretq"
-                      : : "r"(USER(u_done)) : "rcx", "r11"));
+                      :
+                      : "r"(USER(u_done))
+                      : "rcx", "r11"));
     traps(DONE, 0, "SYSRET to 64-bit code");
     is(trap.cs, SEL_UCODE, "CS of SYSRET");
     is(trap.ss, SEL_UDATA, "SS of SYSRET");
     is(trap.flags, 0xed7, "flags of SYSRET, RF clear");
     TRAP(asm volatile("mov %0, %%rcx\n mov $2, %%r11d\n sysretl"
-                      : : "r"(USER(u_done)) : "rcx", "r11"));
+                      :
+                      : "r"(USER(u_done))
+                      : "rcx", "r11"));
     traps(DONE, 0, "SYSRET to 32-bit code");
     is(trap.cs, SEL_UCODE32, "CS of SYSRET to 32 bits");
     TRAP(asm volatile("movabs $0x800000000000, %%rcx\n mov $2, %%r11d\n"
-                      "sysretq" : : : "rcx", "r11"));
+                      "sysretq"
+                      :
+                      :
+                      : "rcx", "r11"));
     traps(GP, 0, "SYSRET to a non-canonical address");
     is(trap.cs, SEL_CODE, "it faults at CPL 0");
     user_run_cs(u_syscall, 0, 0, SEL_UCODE32);
@@ -108,14 +115,16 @@ static void sysenter(void)
     is(seen.flags & 0x200, 0, "SYSENTER clears IF");
     is(seen.cs, 8, "CS of SYSENTER");
     TRAP(asm volatile("mov %0, %%rdx\n mov %1, %%rcx\n sysexitq"
-                      : : "r"(USER(u_done)), "r"(USER(user_stack + 4096))
+                      :
+                      : "r"(USER(u_done)), "r"(USER(user_stack + 4096))
                       : "rcx", "rdx"));
     traps(DONE, 0, "SYSEXIT to 64-bit code");
     is(trap.cs, SEL_UCODE, "CS of SYSEXIT");
     is(trap.ss, 0x33, "SS of SYSEXIT");
     is(trap.sp, (word)USER(user_stack + 4096), "RSP of SYSEXIT");
     TRAP(asm volatile("mov %0, %%rdx\n mov %1, %%rcx\n sysexitl"
-                      : : "r"(USER(u_done)), "r"(USER(user_stack + 4096))
+                      :
+                      : "r"(USER(u_done)), "r"(USER(user_stack + 4096))
                       : "rcx", "rdx"));
     traps(DONE, 0, "SYSEXIT to 32-bit code");
     is(trap.cs, SEL_UCODE32, "CS of SYSEXIT to 32 bits");

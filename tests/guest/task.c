@@ -6,9 +6,9 @@
  */
 #include "guest.h"
 
-#define SEL_T2 0x60
+#define SEL_T2   0x60
 #define SEL_GATE 0x68
-#define SEL_T16 0x70
+#define SEL_T16  0x70
 
 static struct tss two __attribute__((aligned(16)));
 static uint16_t sixteen[64];
@@ -142,13 +142,13 @@ static void small(void)
     /* the code is addressed with 16 bits: a copy in low memory */
     memcpy((void *)0x3000, t_16, (size_t)(t_16_end - t_16));
     gdt_set(SEL_T16, (word)sixteen, 43, 0x81);
-    sixteen[7] = 0x3000;       /* IP */
-    sixteen[8] = 2;            /* flags */
-    sixteen[13] = 0x1ff0;      /* SP */
-    sixteen[17] = SEL_DATA;    /* ES */
-    sixteen[18] = SEL_CODE16;  /* CS */
-    sixteen[19] = SEL_DATA;    /* SS */
-    sixteen[20] = SEL_DATA;    /* DS */
+    sixteen[7] = 0x3000;      /* IP */
+    sixteen[8] = 2;           /* flags */
+    sixteen[13] = 0x1ff0;     /* SP */
+    sixteen[17] = SEL_DATA;   /* ES */
+    sixteen[18] = SEL_CODE16; /* CS */
+    sixteen[19] = SEL_DATA;   /* SS */
+    sixteen[20] = SEL_DATA;   /* DS */
     runs = 0;
     TRAP(asm volatile("ljmp $0x70, $0"));
     traps(0x92, 0, "a 16-bit TSS");

@@ -5,9 +5,8 @@
  */
 #include "guest.h"
 
-#define AT 0x3000u /* where the code is copied, CS 0x300 */
-#define V(name, text)                                                          \
-    CODE(name, ".code16\n" text "\n int $0x40\n.code32")
+#define AT            0x3000u /* where the code is copied, CS 0x300 */
+#define V(name, text) CODE(name, ".code16\n" text "\n int $0x40\n.code32")
 
 V(v_seg, "mov $0x1234, %ax\n mov %ax, %es\n mov %es, %bx\n mov %cs, %cx\n"
          "mov %ss, %dx");
@@ -36,14 +35,14 @@ V(v_lds, "push $0x456\n push $0x123\n mov %sp, %bp\n lds (%bp), %bx");
 V(v_sysenter, "sysenter");
 V(v_tf, "nop\n nop");
 
-static void vm86_enter(word ip, word cs, word flags)
-    __attribute__((noreturn));
+static void vm86_enter(word ip, word cs, word flags) __attribute__((noreturn));
 static void vm86_enter(word ip, word cs, word flags)
 {
     asm volatile("pushl $0x4444\n pushl $0x3333\n pushl $0x2222\n"
                  "pushl $0x1111\n pushl $0x500\n pushl $0xffe\n pushl %2\n"
                  "pushl %1\n pushl %0\n iretl"
-                 : : "r"(ip), "r"(cs), "r"(flags | 0x20002));
+                 :
+                 : "r"(ip), "r"(cs), "r"(flags | 0x20002));
     __builtin_unreachable();
 }
 
@@ -53,7 +52,7 @@ static word run(const uint8_t *code, size_t size, word flags)
     return TRAP(vm86_enter(0, AT >> 4, flags));
 }
 #define RUN(code, flags) run(code, (size_t)(code##_end - code), flags)
-#define IOPL3 0x3000u
+#define IOPL3            0x3000u
 
 static void frame(void)
 {

@@ -7,7 +7,7 @@
 
 static uint8_t area[1024] __attribute__((aligned(64)));
 static uint8_t fx[512] __attribute__((aligned(16)));
-#define BV (*(volatile uint64_t *)(area + 512))
+#define BV   (*(volatile uint64_t *)(area + 512))
 #define COMP (*(volatile uint64_t *)(area + 520))
 
 static void xsave(void *p, uint32_t mask)

@@ -60,8 +60,7 @@ static void on_exit_port(void *ctx, uint32_t val)
     ((struct bench *)ctx)->exit_value = val;
 }
 
-static const struct board_ops board_ops = {on_reset, on_shutdown,
-                                           on_exit_port};
+static const struct board_ops board_ops = {on_reset, on_shutdown, on_exit_port};
 
 static size_t chr_write(struct chardev *c, const uint8_t *buf, size_t len)
 {
@@ -246,7 +245,7 @@ static void rtc_tells_and_takes_the_time(void)
     rtc_put(&b, 11, 6);
     CHECK_EQ(rtc(&b, 4), 23);
     CHECK_EQ(rtc(&b, 6), 5); /* a Thursday: computed */
-    rtc_put(&b, 11, 4); /* 12 h */
+    rtc_put(&b, 11, 4);      /* 12 h */
     CHECK_EQ(rtc(&b, 4), 0x80 | 11);
     CHECK_EQ(rtc(&b, 9), 99);
     reload(&b, &c.dev);
@@ -290,8 +289,8 @@ static void uart_transmits_with_back_pressure(void)
     struct ns16550 u;
 
     up(&b);
-    CHECK_EQ(ns16550_init(&u, 0, &b.mem, &b.loop, 0x3f8, b.irq, &b.chr,
-                          &b.err), 0);
+    CHECK_EQ(ns16550_init(&u, 0, &b.mem, &b.loop, 0x3f8, b.irq, &b.chr, &b.err),
+             0);
     out(&b, 0x3fa, 1);
     out(&b, 0x3fc, 0x0b);
     out(&b, 0x3f9, 2);
@@ -320,10 +319,10 @@ static void uart_receives_by_trigger_and_timeout(void)
     struct ns16550 u;
 
     up(&b);
-    CHECK_EQ(ns16550_init(&u, 0, &b.mem, &b.loop, 0x3f8, b.irq, &b.chr,
-                          &b.err), 0);
+    CHECK_EQ(ns16550_init(&u, 0, &b.mem, &b.loop, 0x3f8, b.irq, &b.chr, &b.err),
+             0);
     CHECK_EQ(chardev_room(&b.chr), 0); /* nobody listens yet */
-    out(&b, 0x3fa, 0x41); /* trigger at 4 */
+    out(&b, 0x3fa, 0x41);              /* trigger at 4 */
     out(&b, 0x3fc, 0x0b);
     out(&b, 0x3f9, 1);
     CHECK_EQ(chardev_room(&b.chr), 16);
@@ -353,8 +352,8 @@ static void uart_loops_back(void)
     struct ns16550 u;
 
     up(&b);
-    CHECK_EQ(ns16550_init(&u, 0, &b.mem, &b.loop, 0x3f8, b.irq, &b.chr,
-                          &b.err), 0);
+    CHECK_EQ(ns16550_init(&u, 0, &b.mem, &b.loop, 0x3f8, b.irq, &b.chr, &b.err),
+             0);
     out(&b, 0x3fc, 0x1a);
     CHECK_EQ(in(&b, 0x3fe, 1) & 0xf0, 0x90);
     out(&b, 0x3f8, 0x5a);

@@ -42,7 +42,10 @@ static void cpu_sipi(void *cpu, uint8_t vector)
 }
 
 static const struct lapic_cpu_ops cpu_ops = {
-    .intr = cpu_intr, .nmi = cpu_none, .init = cpu_none, .sipi = cpu_sipi,
+    .intr = cpu_intr,
+    .nmi = cpu_none,
+    .init = cpu_none,
+    .sipi = cpu_sipi,
 };
 
 static void stop_fire(struct timer *t)
@@ -65,8 +68,8 @@ static void up(struct bench *b)
     lapic_mmio_write(&b->chip.lapic[0], 0xf0, 0x1ff);
     for (unsigned i = 0; i < 8; i++)
         intx[i] = irqchip_line(&b->chip, PCI_INTX_BASE + i);
-    CHECK_EQ(pci_host_init(&b->pci, &b->mem, &b->chip, intx, &b->board,
-                           &b->err), 0);
+    CHECK_EQ(
+        pci_host_init(&b->pci, &b->mem, &b->chip, intx, &b->board, &b->err), 0);
 }
 
 static void down(struct bench *b)
@@ -87,8 +90,9 @@ static void blk_up(struct bench *b, bool read_only)
     CHECK_EQ(ftruncate(fd, 1 << 20), 0);
     close(fd);
     CHECK_EQ(disk_open(&b->disk, b->path, read_only, &b->err), 0);
-    CHECK_EQ(virtio_blk_init(&b->blk, 0, &b->pci, &b->loop, &b->disk,
-                             "disk0", 1, &b->err), 0);
+    CHECK_EQ(virtio_blk_init(&b->blk, 0, &b->pci, &b->loop, &b->disk, "disk0",
+                             1, &b->err),
+             0);
 }
 
 static void blk_down(struct bench *b)

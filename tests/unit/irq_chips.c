@@ -102,9 +102,8 @@ static void down(struct bench *b)
 static void pic_setup(struct bench *b)
 {
     static const uint8_t init[][2] = {
-        {0x20, 0x11}, {0x21, 0x30}, {0x21, 4}, {0x21, 1},
-        {0xa0, 0x11}, {0xa1, 0x38}, {0xa1, 2}, {0xa1, 1},
-        {0x21, 0},    {0xa1, 0},
+        {0x20, 0x11}, {0x21, 0x30}, {0x21, 4}, {0x21, 1}, {0xa0, 0x11},
+        {0xa1, 0x38}, {0xa1, 2},    {0xa1, 1}, {0x21, 0}, {0xa1, 0},
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(init); i++)
@@ -390,7 +389,7 @@ static void timer_counts_down_and_interrupts(void)
     CHECK_EQ(lapic_mmio_read(l, 0x390), 0);
     lapic_mmio_write(l, 0xb0, 0);
     lapic_mmio_write(l, 0x320, 0x200ef); /* periodic */
-    lapic_mmio_write(l, 0x380, 1); /* a nanosecond: survives */
+    lapic_mmio_write(l, 0x380, 1);       /* a nanosecond: survives */
     run_ms(&b, 5);
     CHECK_EQ(lapic_ack(l), 0xef);
     down(&b);

@@ -115,7 +115,7 @@ static void leaves_show_the_model(void)
     CHECK_EQ(r.ebx, 0x756e6547);
     r = cpuid_query(cpu, 7, 0);
     CHECK(!(r.ebx & BIT(20)));
-    CHECK(r.ebx & BIT(7)); /* SMEP */
+    CHECK(r.ebx & BIT(7));  /* SMEP */
     CHECK(r.edx & BIT(29)); /* ARCH_CAPABILITIES */
     CHECK_EQ(cpuid_query(cpu, 7, 1).eax, 0);
     CHECK_EQ(cpuid_query(cpu, 0x80000008, 0).eax & 0xff, 46);

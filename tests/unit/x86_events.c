@@ -47,8 +47,8 @@ static int ram_read(struct vcpu *c, gva_t gva, void *buf, unsigned size,
     return 0;
 }
 
-static int ram_write(struct vcpu *c, gva_t gva, const void *buf,
-                     unsigned size, unsigned access)
+static int ram_write(struct vcpu *c, gva_t gva, const void *buf, unsigned size,
+                     unsigned access)
 {
     uint8_t old[64];
 
@@ -386,8 +386,8 @@ static void far_call_through_a_gate_copies_parameters(void)
     setup(false);
     go_user(false);
     /* call gate, DPL 3, two parameters */
-    put64(GDT + 0x30, 0x7000 | (uint64_t)K_CODE << 16 | 2ull << 32 |
-                          0xecull << 40);
+    put64(GDT + 0x30,
+          0x7000 | (uint64_t)K_CODE << 16 | 2ull << 32 | 0xecull << 40);
     cpu.gpr[R_RSP] = STACK3 - 8;
     put64(STACK3 - 8, 0x1111 | 0x2222ull << 32);
     CHECK_EQ(sem_call_far(&cpu, &in), STEP_JUMP);
@@ -404,8 +404,8 @@ static void task_switch_saves_and_nests(void)
     struct insn in = {.width = 4, .disp = K_TSS2};
 
     setup(false);
-    put64(TSS2 + 32, 0x6000 | 2ull << 32);  /* EIP, EFLAGS */
-    put64(TSS2 + 40 + 16, STACK3);          /* ESP */
+    put64(TSS2 + 32, 0x6000 | 2ull << 32); /* EIP, EFLAGS */
+    put64(TSS2 + 40 + 16, STACK3);         /* ESP */
     put64(TSS2 + 72, K_DATA | (uint64_t)K_CODE << 32);
     put64(TSS2 + 80, K_DATA | (uint64_t)K_DATA << 32);
     cpu.gpr[R_RAX] = 0x42;

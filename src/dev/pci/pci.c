@@ -138,8 +138,7 @@ void pci_remap(struct pci_host *h)
 /* Level of the function's wire at the bridge. */
 static void intx_update(struct pci_func *f)
 {
-    bool out = f->intx &&
-               !(pci_get16(f, PCI_COMMAND) & PCI_COMMAND_NO_INTX);
+    bool out = f->intx && !(pci_get16(f, PCI_COMMAND) & PCI_COMMAND_NO_INTX);
     unsigned wire = PCI_INTX_GSI(f->slot) - PCI_INTX_BASE;
     struct pci_host *h = f->host;
 
@@ -188,8 +187,8 @@ void pci_config_write(struct pci_func *f, unsigned off, unsigned len,
         uint8_t v = (uint8_t)(val >> (8 * i)), w = f->writable[off + i];
         uint8_t *p = &f->config[off + i];
 
-        *p = (uint8_t)((*p & ~w) | (v & w)) &
-             (uint8_t)~(v & f->clear[off + i]);
+        *p =
+            (uint8_t)((*p & ~w) | (v & w)) & (uint8_t) ~(v & f->clear[off + i]);
     }
     if (range_touches(off, len, PCI_COMMAND, 2) ||
         range_touches(off, len, PCI_BAR0, 4 * PCI_BARS)) {
@@ -206,8 +205,8 @@ void pci_config_write(struct pci_func *f, unsigned off, unsigned len,
 static int bar_place(struct pci_host *h, struct pci_bar *b, struct error *err)
 {
     uint64_t *next = b->wide ? &h->next64 : &h->next32;
-    uint64_t end = b->wide ? h->base64 + PCI_MMIO64_LEN
-                           : PCI_MMIO32_BASE + PCI_MMIO32_LEN;
+    uint64_t end =
+        b->wide ? h->base64 + PCI_MMIO64_LEN : PCI_MMIO32_BASE + PCI_MMIO32_LEN;
     uint64_t at = align_up(*next, b->size);
 
     if (at > end || b->size > end - at)
@@ -278,8 +277,7 @@ void pci_func_save(struct pci_func *f, struct state_writer *w)
     state_put(w, "msix.pending", f->msix.pending);
 }
 
-int pci_func_load(struct pci_func *f, struct state_reader *r,
-                  struct error *err)
+int pci_func_load(struct pci_func *f, struct state_reader *r, struct error *err)
 {
     uint8_t config[PCI_CONFIG_LEN];
     bool intx;
@@ -287,8 +285,7 @@ int pci_func_load(struct pci_func *f, struct state_reader *r,
     state_get_blob(r, "pci.config", config, sizeof(config));
     intx = state_get_max(r, "pci.intx", 1);
     if (f->msix.count) {
-        state_get_blob(r, "msix.table", f->msix.table,
-                       sizeof(f->msix.table));
+        state_get_blob(r, "msix.table", f->msix.table, sizeof(f->msix.table));
         f->msix.pending = state_get(r, "msix.pending");
     }
     if (state_result(r, err))

@@ -24,21 +24,21 @@
 #define PCI_MMIO64_LEN  (16 * GiB)
 #define PCI_INTX_BASE   16
 /* _PRT: INTA of a slot; the other pins are not used. */
-#define PCI_INTX_GSI(slot) (PCI_INTX_BASE + ((slot) & 7))
+#define PCI_INTX_GSI(slot) (PCI_INTX_BASE + ((slot)&7))
 
 /* Offsets in configuration space. */
-#define PCI_VENDOR      0x00
-#define PCI_DEVICE      0x02
-#define PCI_COMMAND     0x04
-#define PCI_STATUS      0x06
-#define PCI_REVISION    0x08
-#define PCI_CLASS       0x09
-#define PCI_HEADER      0x0e
-#define PCI_BAR0        0x10
-#define PCI_SUBSYS      0x2c
-#define PCI_CAPS        0x34
-#define PCI_INT_LINE    0x3c
-#define PCI_INT_PIN     0x3d
+#define PCI_VENDOR   0x00
+#define PCI_DEVICE   0x02
+#define PCI_COMMAND  0x04
+#define PCI_STATUS   0x06
+#define PCI_REVISION 0x08
+#define PCI_CLASS    0x09
+#define PCI_HEADER   0x0e
+#define PCI_BAR0     0x10
+#define PCI_SUBSYS   0x2c
+#define PCI_CAPS     0x34
+#define PCI_INT_LINE 0x3c
+#define PCI_INT_PIN  0x3d
 
 #define PCI_COMMAND_IO      BIT(0)
 #define PCI_COMMAND_MEMORY  BIT(1)
@@ -84,8 +84,8 @@ struct pci_func {
     struct device dev;
     struct pci_host *host; /* NULL until pci_add() */
     uint8_t slot;
-    bool intx;             /* what the function asks for */
-    bool intx_out;         /* what the bridge was told */
+    bool intx;     /* what the function asks for */
+    bool intx_out; /* what the bridge was told */
     uint8_t config[PCI_CONFIG_LEN];
     uint8_t writable[PCI_CONFIG_LEN]; /* bits that the guest may change */
     uint8_t clear[PCI_CONFIG_LEN];    /* bits cleared by writing 1 */
@@ -109,7 +109,7 @@ struct pci_host {
     struct pci_func *slot[PCI_SLOTS];
     struct pci_func bridge; /* 0:00.0 */
     struct io_region ports, ecam;
-    uint32_t address; /* 0xcf8 */
+    uint32_t address;      /* 0xcf8 */
     uint8_t reset_control; /* 0xcf9 */
     uint64_t next32, next64, base64;
 };

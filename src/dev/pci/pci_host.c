@@ -62,8 +62,8 @@ static void ports_write(void *dev, uint64_t off, unsigned width, uint64_t val)
     } else if (off >= 4 && (h->address & ADDRESS_ENABLE)) {
         f = host_func(h, h->address >> 16 & 0xff, h->address >> 8 & 0xff);
         if (f)
-            pci_config_write(f, (h->address & 0xfc) + (unsigned)off - 4,
-                             width, (uint32_t)val);
+            pci_config_write(f, (h->address & 0xfc) + (unsigned)off - 4, width,
+                             (uint32_t)val);
     }
 }
 

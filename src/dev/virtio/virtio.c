@@ -27,20 +27,33 @@
 
 enum { CFG_COMMON = 1, CFG_NOTIFY, CFG_ISR, CFG_DEVICE, CFG_PCI };
 
-#define ISR_QUEUE   1
-#define ISR_CONFIG  2
-#define NO_VECTOR   0xffff
-#define STATUS_SET  (VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |        \
-                     VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_FEATURES_OK |     \
-                     VIRTIO_STATUS_FAILED)
+#define ISR_QUEUE  1
+#define ISR_CONFIG 2
+#define NO_VECTOR  0xffff
+#define STATUS_SET                                                             \
+    (VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |                        \
+     VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_FEATURES_OK |                     \
+     VIRTIO_STATUS_FAILED)
 
 /* Offsets of struct virtio_pci_common_cfg [virtio 1.2 4.1.4.3]. */
 enum {
-    OFFER_SELECT = 0x00, OFFER = 0x04, AGREE_SELECT = 0x08, AGREE = 0x0c,
-    CONFIG_MSIX = 0x10, NUM_QUEUES = 0x12, STATUS = 0x14, GENERATION = 0x15,
-    QUEUE_SELECT = 0x16, QUEUE_SIZE = 0x18, QUEUE_MSIX = 0x1a,
-    QUEUE_ENABLE = 0x1c, QUEUE_NOTIFY = 0x1e, QUEUE_DESC = 0x20,
-    QUEUE_AVAIL = 0x28, QUEUE_USED = 0x30, COMMON_LEN = 0x38,
+    OFFER_SELECT = 0x00,
+    OFFER = 0x04,
+    AGREE_SELECT = 0x08,
+    AGREE = 0x0c,
+    CONFIG_MSIX = 0x10,
+    NUM_QUEUES = 0x12,
+    STATUS = 0x14,
+    GENERATION = 0x15,
+    QUEUE_SELECT = 0x16,
+    QUEUE_SIZE = 0x18,
+    QUEUE_MSIX = 0x1a,
+    QUEUE_ENABLE = 0x1c,
+    QUEUE_NOTIFY = 0x1e,
+    QUEUE_DESC = 0x20,
+    QUEUE_AVAIL = 0x28,
+    QUEUE_USED = 0x30,
+    COMMON_LEN = 0x38,
 };
 
 static void virtio_interrupt(struct virtio *v, uint8_t isr, uint16_t vector)
@@ -252,8 +265,8 @@ static void common_write(struct virtio *v, unsigned off, uint32_t val)
         break;
     case AGREE:
         if (v->agree_select < 2 && !(v->status & VIRTIO_STATUS_FEATURES_OK))
-            v->agreed = (v->agreed & ~(0xffffffffull << shift)) |
-                        (uint64_t)val << shift;
+            v->agreed = (v->agreed & ~(0xffffffffull << shift)) | (uint64_t)val
+                                                                      << shift;
         break;
     case CONFIG_MSIX:
         v->config_msix = vector_checked(v, val);
@@ -341,8 +354,7 @@ static bool cfg_window(const struct virtio *v, uint32_t *off, uint32_t *len)
            !(*off & (*len - 1));
 }
 
-static bool touches_cfg_data(const struct virtio *v, unsigned off,
-                             unsigned len)
+static bool touches_cfg_data(const struct virtio *v, unsigned off, unsigned len)
 {
     unsigned data = v->cfg_cap + 16u;
 

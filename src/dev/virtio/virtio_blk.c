@@ -28,17 +28,23 @@
 #define F_DISCARD      BIT64(13)
 #define F_WRITE_ZEROES BIT64(14)
 
-enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11,
-       T_WRITE_ZEROES = 13 };
+enum {
+    T_IN = 0,
+    T_OUT = 1,
+    T_FLUSH = 4,
+    T_GET_ID = 8,
+    T_DISCARD = 11,
+    T_WRITE_ZEROES = 13
+};
 enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2 };
 
-#define QUEUE_SIZE  128
-#define SEG_MAX     (QUEUE_SIZE - 2)
-#define POOL        64 /* requests in flight; the rest waits in the rings */
-#define ZERO_MAX    (16u << 11) /* sectors a request: 16 MiB */
-#define ZERO_UNMAP  1u
+#define QUEUE_SIZE 128
+#define SEG_MAX    (QUEUE_SIZE - 2)
+#define POOL       64 /* requests in flight; the rest waits in the rings */
+#define ZERO_MAX   (16u << 11) /* sectors a request: 16 MiB */
+#define ZERO_UNMAP 1u
 /* A chain may name the same RAM many times: a reset has to wait for it. */
-#define DATA_MAX    (64 * MiB)
+#define DATA_MAX (64 * MiB)
 
 struct blk_header {
     uint32_t type, reserved;
@@ -76,7 +82,7 @@ struct virtio_blk_req {
     struct virtio_blk_req *next;
     unsigned queue;
     struct blk_header head;
-    bool flush;      /* after the write: the driver knows no FLUSH */
+    bool flush; /* after the write: the driver knows no FLUSH */
     uint8_t status;
     uint32_t written; /* bytes in in-buffers, less the status */
     uint64_t len;     /* of the data */
@@ -173,11 +179,9 @@ static uint8_t req_prepare(struct virtio_blk *b, struct virtio_blk_req *r)
         return S_OK;
     case T_OUT:
         r->len = c->out_len - sizeof(r->head);
-        if (b->disk->read_only ||
-            !sectors_valid(b, r->head.sector, r->len))
+        if (b->disk->read_only || !sectors_valid(b, r->head.sector, r->len))
             return S_IOERR;
-        r->iov_n =
-            iov_slice(r->iov, c->iov, c->out_n, sizeof(r->head), r->len);
+        r->iov_n = iov_slice(r->iov, c->iov, c->out_n, sizeof(r->head), r->len);
         return S_OK;
     case T_FLUSH:
     case T_GET_ID:
@@ -296,8 +300,7 @@ static bool queue_take(struct virtio_blk *b, unsigned n)
     if (!r)
         return false; /* completions will look again */
     got = virtq_pop(&b->v.q[n], &r->chain);
-    if (got == 1 &&
-        (r->chain.out_len < sizeof(r->head) || !r->chain.in_len)) {
+    if (got == 1 && (r->chain.out_len < sizeof(r->head) || !r->chain.in_len)) {
         b->v.q[n].broken = true; /* no place for a header or a status */
         got = -EINVAL;
     }
@@ -483,8 +486,10 @@ static int virtio_blk_load(struct device *d, struct state_reader *r,
     if (virtio_load(&b->v, r, err))
         return -err->code;
     if (sectors != b->disk->size / DISK_SECTOR)
-        return error_set(err, EINVAL, "disk %s: has another size than the "
-                         "one that was saved", b->disk->path);
+        return error_set(err, EINVAL,
+                         "disk %s: has another size than the "
+                         "one that was saved",
+                         b->disk->path);
     if (virtio_running(&b->v))
         blk_driver_ok(&b->v);
     return 0;
@@ -555,9 +560,8 @@ static int blk_start(struct virtio_blk *b, struct pci_host *host,
 }
 
 int virtio_blk_init(struct virtio_blk *b, unsigned instance,
-                    struct pci_host *host, struct loop *loop,
-                    struct disk *disk, const char *serial, unsigned queues,
-                    struct error *err)
+                    struct pci_host *host, struct loop *loop, struct disk *disk,
+                    const char *serial, unsigned queues, struct error *err)
 {
     uint64_t features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH;
 

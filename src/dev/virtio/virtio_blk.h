@@ -38,6 +38,6 @@ struct virtio_blk {
  * answers, at most 20 bytes. queues: 1..VIRTIO_QUEUES_MAX. Starts a thread.
  */
 int virtio_blk_init(struct virtio_blk *b, unsigned instance,
-                    struct pci_host *host, struct loop *loop,
-                    struct disk *disk, const char *serial, unsigned queues,
+                    struct pci_host *host, struct loop *loop, struct disk *disk,
+                    const char *serial, unsigned queues,
                     struct error *err) must_check;

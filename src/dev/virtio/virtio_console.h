@@ -12,9 +12,9 @@ struct virtio_console {
     struct virtio v;
     struct chardev *chr;
     uint16_t cols, rows;
-    bool size_told;      /* the driver has been made to look at them */
-    bool out_waits;      /* a chain is partly written: */
-    uint64_t out_done;   /* bytes of it that are out */
+    bool size_told;              /* the driver has been made to look at them */
+    bool out_waits;              /* a chain is partly written: */
+    uint64_t out_done;           /* bytes of it that are out */
     struct virtq_chain chain;    /* the one that goes out */
     struct virtq_chain rx_chain; /* scratch */
 };

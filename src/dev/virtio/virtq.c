@@ -209,8 +209,8 @@ bool virtq_should_signal(struct virtq *q)
         return q->used_idx != old &&
                !(ring_get16(q, q->avail) & AVAIL_NO_INTERRUPT);
     event = ring_get16(q, q->avail + 4 + 2 * q->size);
-    return !valid || (uint16_t)(q->used_idx - event - 1) <
-                         (uint16_t)(q->used_idx - old);
+    return !valid ||
+           (uint16_t)(q->used_idx - event - 1) < (uint16_t)(q->used_idx - old);
 }
 
 bool virtq_want_kicks(struct virtq *q, bool on)
@@ -311,19 +311,19 @@ void virtq_load(struct virtq *q, struct state_reader *r, unsigned n)
     q->desc = state_get(r, field(f, sizeof(f), n, "desc"));
     q->avail = state_get(r, field(f, sizeof(f), n, "avail"));
     q->used = state_get(r, field(f, sizeof(f), n, "used"));
-    q->size = (uint16_t)state_get_max(r, field(f, sizeof(f), n, "size"),
-                                      q->size_max);
+    q->size =
+        (uint16_t)state_get_max(r, field(f, sizeof(f), n, "size"), q->size_max);
     q->ready = state_get_max(r, field(f, sizeof(f), n, "ready"), 1);
     q->broken = state_get_max(r, field(f, sizeof(f), n, "broken"), 1);
     q->last_avail = (uint16_t)state_get_max(
         r, field(f, sizeof(f), n, "last_avail"), 0xffff);
-    q->used_idx = (uint16_t)state_get_max(
-        r, field(f, sizeof(f), n, "used_idx"), 0xffff);
-    q->signalled = (uint16_t)state_get_max(
-        r, field(f, sizeof(f), n, "signalled"), 0xffff);
+    q->used_idx =
+        (uint16_t)state_get_max(r, field(f, sizeof(f), n, "used_idx"), 0xffff);
+    q->signalled =
+        (uint16_t)state_get_max(r, field(f, sizeof(f), n, "signalled"), 0xffff);
     q->signalled_valid = state_get_max(r, field(f, sizeof(f), n, "valid"), 1);
-    q->msix = (uint16_t)state_get_max(r, field(f, sizeof(f), n, "msix"),
-                                      0xffff);
+    q->msix =
+        (uint16_t)state_get_max(r, field(f, sizeof(f), n, "msix"), 0xffff);
     if (q->ready && rings_check(q))
         q->broken = true;
 }

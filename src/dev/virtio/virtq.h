@@ -26,21 +26,21 @@ struct virtq {
     uint64_t desc, avail, used; /* guest-physical */
     uint16_t size, size_max;
     bool ready;
-    bool broken;      /* until the device is reset */
-    bool event_index; /* VIRTIO_F_EVENT_IDX was agreed on */
-    bool indirect;    /* VIRTIO_F_INDIRECT_DESC was agreed on */
-    uint16_t last_avail;   /* next chain that we take */
-    uint16_t used_idx;     /* next slot of the used ring */
-    uint16_t signalled;    /* used_idx at the last interrupt */
+    bool broken;         /* until the device is reset */
+    bool event_index;    /* VIRTIO_F_EVENT_IDX was agreed on */
+    bool indirect;       /* VIRTIO_F_INDIRECT_DESC was agreed on */
+    uint16_t last_avail; /* next chain that we take */
+    uint16_t used_idx;   /* next slot of the used ring */
+    uint16_t signalled;  /* used_idx at the last interrupt */
     bool signalled_valid;
-    uint16_t msix;         /* vector, 0xffff: none */
+    uint16_t msix; /* vector, 0xffff: none */
 };
 
 /* A chain: what the device reads, then what it writes. */
 struct virtq_chain {
     uint16_t head;
-    unsigned out_n, in_n;       /* vectors of each kind */
-    uint64_t out_len, in_len;   /* bytes of each kind */
+    unsigned out_n, in_n;            /* vectors of each kind */
+    uint64_t out_len, in_len;        /* bytes of each kind */
     struct iovec iov[VIRTQ_IOV_MAX]; /* out, then in; host pointers */
     gpa_t gpa[VIRTQ_IOV_MAX];
 };

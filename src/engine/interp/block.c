@@ -115,8 +115,8 @@ static unsigned decode_run(struct vcpu *cpu, struct block *b,
     return at - off;
 }
 
-static struct block *block_build_crossing(struct vcpu *cpu,
-                                          const uint8_t *host, gpa_t gpa);
+static struct block *block_build_crossing(struct vcpu *cpu, const uint8_t *host,
+                                          gpa_t gpa);
 
 static struct block *block_build(struct vcpu *cpu, const uint8_t *host,
                                  gpa_t gpa)
@@ -152,8 +152,8 @@ static struct block *block_build(struct vcpu *cpu, const uint8_t *host,
  * The block for an instruction that crosses into the next page, or NULL with
  * a fault. Only for RAM: what is not RAM is decoded each time (&none).
  */
-static struct block *block_build_crossing(struct vcpu *cpu,
-                                          const uint8_t *host, gpa_t gpa)
+static struct block *block_build_crossing(struct vcpu *cpu, const uint8_t *host,
+                                          gpa_t gpa)
 {
     struct interp *ip = interp_of(cpu);
     gva_t next = (code_linear(cpu) & ~PAGE_OFFSET) + PAGE_SIZE;
@@ -239,8 +239,7 @@ struct block *block_lookup(struct vcpu *cpu)
     if (mmu_fetch(cpu, lin, &host, &gpa))
         return NULL;
     b = block_at(cpu, host, gpa);
-    if (b != &ip->none &&
-        !within_cs(cpu, b->insn[b->count - 1].next - b->off))
+    if (b != &ip->none && !within_cs(cpu, b->insn[b->count - 1].next - b->off))
         return &ip->none;
     return b;
 }

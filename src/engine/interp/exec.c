@@ -65,8 +65,7 @@ const struct insn *exec_guard(struct vcpu *cpu, const struct insn *in)
     cpu->rip = insn_rip(cpu, in + 1); /* linked branches leave it stale */
     lin = (code_linear(cpu) & ~PAGE_OFFSET) + PAGE_SIZE;
     e = tlb_slot(cpu, lin);
-    if (likely(e->tag_x == tlb_want(cpu, lin, 1) &&
-               lin + e->addend == in->imm))
+    if (likely(e->tag_x == tlb_want(cpu, lin, 1) && lin + e->addend == in->imm))
         NEXT(cpu, in);
     /* not known to be mapped, or something else: from scratch */
     return leave(cpu, in, LEAVE_SINGLE);

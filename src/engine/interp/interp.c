@@ -132,7 +132,7 @@ static int event_interrupt(struct vcpu *cpu)
     cpu->halted = false;
     cpu->counters[CTR_INTERRUPT]++;
     return intr_deliver(cpu, (unsigned)vector) == STEP_STOP ? ENGINE_SHUTDOWN
-                                                             : RUN_ON;
+                                                            : RUN_ON;
 }
 
 /* Single-step and data breakpoint traps of the instruction just done. */

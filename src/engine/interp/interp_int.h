@@ -27,10 +27,10 @@
  * one it was decoded from (host2). That page's list has a stand-in for it.
  */
 struct block {
-    const uint8_t *host;     /* of the first byte; NULL: none */
-    const uint8_t *host2;    /* start of the second page, or NULL */
-    struct block *real;      /* in a stand-in: the block; else NULL */
-    uint8_t mode;            /* cpu->block_mode it was decoded for */
+    const uint8_t *host;  /* of the first byte; NULL: none */
+    const uint8_t *host2; /* start of the second page, or NULL */
+    struct block *real;   /* in a stand-in: the block; else NULL */
+    uint8_t mode;         /* cpu->block_mode it was decoded for */
     uint8_t count;
     uint16_t off;            /* of the first byte, in its page */
     struct block *page_next; /* others of the same page */
@@ -44,7 +44,7 @@ enum leave {
     LEAVE_HALT,
     LEAVE_STOP,
     LEAVE_SINGLE, /* run the instruction at cpu->rip from a fresh decode */
-    LEAVE_BREAK, /* a debugger's breakpoint is at cpu->rip */
+    LEAVE_BREAK,  /* a debugger's breakpoint is at cpu->rip */
 };
 
 struct interp {
@@ -53,9 +53,9 @@ struct interp {
     uint8_t *arena;
     size_t used;
     enum leave leave;
-    bool plain;        /* tests: semantic functions only, no fast paths */
+    bool plain;            /* tests: semantic functions only, no fast paths */
     struct insn single[2]; /* for interp_step() */
-    struct block none; /* what an empty slot of the cache points to */
+    struct block none;     /* what an empty slot of the cache points to */
 };
 
 static inline struct interp *interp_of(const struct vcpu *cpu)

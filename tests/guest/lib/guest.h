@@ -42,8 +42,8 @@ typedef void (*hook_fn)(struct frame *f);
 extern hook_fn hook[256];
 extern unsigned failures;
 
-#define SEL_CODE  0x08
-#define SEL_DATA  0x10
+#define SEL_CODE 0x08
+#define SEL_DATA 0x10
 #ifdef __x86_64__
 #define SEL_UCODE32 0x1b
 #define SEL_UDATA   0x23
@@ -52,13 +52,13 @@ extern unsigned failures;
 #define SEL_CODE32  0x40
 #define SEL_CODE16  0x48
 #else
-#define SEL_UCODE 0x1b
-#define SEL_UDATA 0x23
+#define SEL_UCODE  0x1b
+#define SEL_UDATA  0x23
 #define SEL_CODE16 0x28
 #define SEL_DATA16 0x30
-#define SEL_TSS   0x38
+#define SEL_TSS    0x38
 #endif
-#define SEL_OWN   0x50 /* the first free one */
+#define SEL_OWN 0x50 /* the first free one */
 extern uint64_t gdt[64];
 
 #define DE 0u
@@ -128,8 +128,8 @@ extern uint8_t kernel_stack[8192];
 /* A piece of code with a name, for user mode or for being copied. */
 #define CODE(name, text)                                                       \
     extern uint8_t name[], name##_end[];                                       \
-    asm(".pushsection .text\n.balign 16\n" #name ":\n" text                    \
-        "\n" #name "_end:\n.popsection")
+    asm(".pushsection .text\n.balign 16\n" #name ":\n" text "\n" #name         \
+        "_end:\n.popsection")
 
 /* --- descriptors --- */
 void gdt_set(unsigned sel, uint32_t base, uint32_t limit, unsigned attr);
@@ -142,9 +142,9 @@ void gdt_set(unsigned sel, uint32_t base, uint32_t limit, unsigned attr);
 #define A_DPL(n) ((n) << 5)
 void idt_gate(unsigned vector, const void *entry, unsigned sel, unsigned type,
               unsigned ist);
-#define GATE_INT   0x8eu
-#define GATE_TRAP  0x8fu
-#define GATE_USER  0xeeu
+#define GATE_INT  0x8eu
+#define GATE_TRAP 0x8fu
+#define GATE_USER 0xeeu
 void idt_load(void);
 extern uint64_t idt[512];
 
@@ -158,8 +158,8 @@ struct tss {
 } __attribute__((packed));
 #else
 struct tss {
-    uint32_t link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax,
-        ecx, edx, ebx, esp, ebp, esi, edi, es, cs, ss, ds, fs, gs, ldt;
+    uint32_t link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx,
+        edx, ebx, esp, ebp, esi, edi, es, cs, ss, ds, fs, gs, ldt;
     uint16_t trap, iomap;
     uint8_t bitmap[8193];
 } __attribute__((packed));
@@ -169,15 +169,15 @@ extern struct tss tss;
 /* --- paging --- */
 extern uint8_t pages[32][4096]; /* for tests to map */
 #define TEST_VA 0x80000000ul    /* 1 GiB that nothing uses */
-#define P_P 1ull
-#define P_W 2ull
-#define P_U 4ull
-#define P_PCD 0x10ull
-#define P_A 0x20ull
-#define P_D 0x40ull
-#define P_PS 0x80ull
-#define P_G 0x100ull
-#define P_NX 0x8000000000000000ull
+#define P_P     1ull
+#define P_W     2ull
+#define P_U     4ull
+#define P_PCD   0x10ull
+#define P_A     0x20ull
+#define P_D     0x40ull
+#define P_PS    0x80ull
+#define P_G     0x100ull
+#define P_NX    0x8000000000000000ull
 /* A zeroed page from a pool, physical = linear. */
 void *page_alloc(void);
 #ifdef __x86_64__
@@ -211,7 +211,9 @@ static inline uint64_t rdmsr(uint32_t n)
 }
 static inline void wrmsr(uint32_t n, uint64_t v)
 {
-    asm volatile("wrmsr" : : "c"(n), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
+    asm volatile("wrmsr"
+                 :
+                 : "c"(n), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
                  : "memory");
 }
 static inline uint64_t rdtsc(void)
@@ -260,7 +262,8 @@ static inline void invlpg(const volatile void *p)
 }
 static inline void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-    asm volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+    asm volatile("cpuid"
+                 : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
                  : "a"(leaf), "c"(sub));
 }
 static inline void pause(void)
@@ -272,7 +275,7 @@ void *memset(void *d, int c, size_t n);
 void flush_tlb(void); /* by CR3 */
 
 /* --- interrupt controllers --- */
-#define LAPIC 0xfee00000ul
+#define LAPIC  0xfee00000ul
 #define IOAPIC 0xfec00000ul
 static inline uint32_t lapic_read(unsigned reg)
 {
