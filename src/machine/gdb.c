@@ -261,6 +261,14 @@ static void gdb_client_ready(struct loop_fd *lf, uint32_t events)
     gdb_input(g);
 }
 
+static bool gdb_client_gone(const struct gdb *g)
+{
+    char c;
+
+    return g->client.fd >= 0 &&
+           recv(g->client.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* One debugger at a time; a guest that runs is stopped for it. */
 static void gdb_accept(struct loop_fd *lf, uint32_t events)
 {
@@ -271,6 +279,8 @@ static void gdb_accept(struct loop_fd *lf, uint32_t events)
     (void)events;
     if (fd < 0)
         return;
+    if (gdb_client_gone(g))
+        gdb_disconnect(g); /* its end is news that has not been read yet */
     if (g->client.fd >= 0) {
         log_warn("gdb: refused a second debugger");
         close(fd);
