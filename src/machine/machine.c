@@ -96,23 +96,6 @@ static bool machine_serve(struct machine *m, struct error *err)
     return false;
 }
 
-/* By enum vcpu_counter. */
-static const char *const counter_names[CTR_COUNT] = {
-    [CTR_INTERRUPT] = "interrupts",
-    [CTR_EXCEPTION] = "exceptions",
-    [CTR_HLT] = "halts",
-    [CTR_PIO] = "port accesses",
-    [CTR_MMIO] = "MMIO accesses",
-    [CTR_APIC] = "APIC accesses",
-    [CTR_TLB_MISS] = "TLB misses",
-    [CTR_TLB_FLUSH] = "TLB flushes",
-    [CTR_BLOCK_BUILT] = "blocks built",
-    [CTR_BLOCK_MISS] = "block misses",
-    [CTR_CODE_DROPPED] = "code pages dropped",
-    [CTR_STEP] = "single steps",
-    [CTR_EXIT] = "exits",
-};
-
 static void machine_counters(const struct machine *m)
 {
     unsigned i, c;
@@ -123,7 +106,7 @@ static void machine_counters(const struct machine *m)
         fprintf(stderr, "vcpu%u: %llu instructions", i,
                 (unsigned long long)cpu->insns);
         for (c = 0; c < CTR_COUNT; c++)
-            fprintf(stderr, ", %s %llu", counter_names[c],
+            fprintf(stderr, ", %s %llu", vcpu_counter_name(c),
                     (unsigned long long)cpu->counters[c]);
         fputc('\n', stderr);
     }

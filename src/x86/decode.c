@@ -233,7 +233,7 @@ static enum opnd put_operand(struct insn *in, const struct zinsn *z,
     }
 }
 
-static unsigned operand_width(const struct insn *in, const struct zinsn *z)
+static unsigned operand_width(const struct zinsn *z)
 {
     /* OUT names its port first, and that may be DX. */
     const ZydisDecodedOperand *op = &z->op[z->i.mnemonic == ZYDIS_MNEMONIC_OUT];
@@ -242,7 +242,6 @@ static unsigned operand_width(const struct insn *in, const struct zinsn *z)
         op->type != ZYDIS_OPERAND_TYPE_IMMEDIATE && op->size >= 8 &&
         op->size <= 512)
         return op->size / 8;
-    (void)in;
     return MAX(z->i.operand_width / 8, 1);
 }
 
@@ -268,7 +267,7 @@ static void put_operands(struct insn *in, const struct zinsn *z)
     in->dst = slot[0] & 7;
     in->src = slot[1] & 7;
     in->src2 = slot[2] & 7;
-    in->width = (uint8_t)operand_width(in, z);
+    in->width = (uint8_t)operand_width(z);
 }
 
 static uint16_t prefix_flags(const ZydisDecodedInstruction *i)

@@ -41,7 +41,6 @@ void decoder_fini(struct decoder *d);
 unsigned insn_decode(struct decoder *d, struct insn *in, const uint8_t *bytes,
                      unsigned avail, unsigned code_width, unsigned off);
 
-/* #UD; #GP(0) for more than 15 bytes; MOV with an absolute address. */
-enum step sem_undefined(struct vcpu *cpu, const struct insn *in);
+/* #GP(0) for more than 15 bytes; MOV with an absolute address. */
 enum step sem_too_long(struct vcpu *cpu, const struct insn *in);
 enum step sem_mov_moffs(struct vcpu *cpu, const struct insn *in);

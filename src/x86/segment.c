@@ -258,6 +258,18 @@ void seg_commit_cs16(struct vcpu *cpu, uint16_t sel)
     seg_commit(cpu, SEG_CS, &s);
 }
 
+/* LLDT and LTR: presence, and in long mode the upper half of the base. */
+static int system_present(struct vcpu *cpu, struct desc *d, uint16_t sel)
+{
+    if (!(d->seg.attr & SEG_P))
+        return raise_error(cpu, EXC_NP, SEL_ERR(sel));
+    if (!vcpu_long_mode(cpu))
+        return 0;
+    if (desc_load_high(cpu, d, EXC_GP, 0))
+        return STEP_FAULT;
+    return gva_canonical(d->seg.base) ? 0 : raise_gp(cpu, SEL_ERR(sel));
+}
+
 int seg_load_ldtr(struct vcpu *cpu, uint16_t sel)
 {
     struct desc d;
@@ -272,14 +284,8 @@ int seg_load_ldtr(struct vcpu *cpu, uint16_t sel)
         return STEP_FAULT;
     if ((d.seg.attr & 0x1f) != DESC_LDT)
         return raise_gp(cpu, SEL_ERR(sel));
-    if (!(d.seg.attr & SEG_P))
-        return raise_error(cpu, EXC_NP, SEL_ERR(sel));
-    if (vcpu_long_mode(cpu)) {
-        if (desc_load_high(cpu, &d, EXC_GP, 0))
-            return STEP_FAULT;
-        if (!gva_canonical(d.seg.base))
-            return raise_gp(cpu, SEL_ERR(sel));
-    }
+    if (system_present(cpu, &d, sel))
+        return STEP_FAULT;
     cpu->ldtr = d.seg;
     return 0;
 }
@@ -298,14 +304,8 @@ int seg_load_tr(struct vcpu *cpu, uint16_t sel)
     type = d.seg.attr & 0x1f;
     if (type != DESC_TSS && (type != DESC_TSS16 || vcpu_long_mode(cpu)))
         return raise_gp(cpu, SEL_ERR(sel));
-    if (!(d.seg.attr & SEG_P))
-        return raise_error(cpu, EXC_NP, SEL_ERR(sel));
-    if (vcpu_long_mode(cpu)) {
-        if (desc_load_high(cpu, &d, EXC_GP, 0))
-            return STEP_FAULT;
-        if (!gva_canonical(d.seg.base))
-            return raise_gp(cpu, SEL_ERR(sel));
-    }
+    if (system_present(cpu, &d, sel))
+        return STEP_FAULT;
     if (desc_mark_busy(cpu, &d, true))
         return STEP_FAULT;
     d.seg.attr |= 2; /* busy */

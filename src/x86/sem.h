@@ -21,6 +21,9 @@ sem_fn sem_mov_to_cr, sem_mov_from_cr, sem_mov_to_dr, sem_mov_from_dr;
 /* MOV, PUSH, POP: segment in in->reg, the other side in the r/m slot. */
 sem_fn sem_mov_to_seg, sem_mov_from_seg, sem_push_seg, sem_pop_seg;
 
+/* Hints, and what is #UD by definition. */
+sem_fn sem_nop, sem_undefined;
+
 /* sem_control.c, listed in sem_system.c */
 sem_fn sem_clts, sem_lmsw, sem_smsw;
 sem_fn sem_lgdt, sem_lidt, sem_sgdt, sem_sidt;

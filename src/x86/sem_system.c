@@ -262,25 +262,12 @@ static enum step sem_fence(struct vcpu *cpu, const struct insn *in)
     return STEP_NEXT;
 }
 
-static enum step sem_nop(struct vcpu *cpu, const struct insn *in)
-{
-    (void)cpu;
-    (void)in;
-    return STEP_NEXT;
-}
-
 static enum step sem_serialize(struct vcpu *cpu, const struct insn *in)
 {
     (void)cpu;
     (void)in;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return STEP_SYNC;
-}
-
-static enum step sem_ud(struct vcpu *cpu, const struct insn *in)
-{
-    (void)in;
-    return raise_ud(cpu);
 }
 
 /* CF tells whether the host had randomness at hand. */
@@ -372,9 +359,9 @@ const struct sem_entry sem_system_table[] = {
     E(PREFETCHT2, 0, sem_nop, 0),
     E(PREFETCHW, 0, sem_nop, 0),
     E(PREFETCHWT1, 0, sem_nop, 0),
-    E(UD0, INSN_JUMP, sem_ud, 0),
-    E(UD1, INSN_JUMP, sem_ud, 0),
-    E(UD2, INSN_JUMP, sem_ud, 0),
-    E(RSM, INSN_JUMP, sem_ud, 0),
+    E(UD0, INSN_JUMP, sem_undefined, 0),
+    E(UD1, INSN_JUMP, sem_undefined, 0),
+    E(UD2, INSN_JUMP, sem_undefined, 0),
+    E(RSM, INSN_JUMP, sem_undefined, 0),
     {0, 0, NULL, 0, false},
 };

@@ -144,7 +144,7 @@ void vcpu_reset(struct vcpu *cpu, bool init)
     cpu->db_bits = 0;
     cpu->delivering = 0;
     cpu->exc = (struct exc){0};
-    vcpu_attn_clear(cpu, ATTN_NMI | ATTN_SMI | ATTN_STEP);
+    vcpu_attn_clear(cpu, ATTN_NMI | ATTN_STEP);
     if (cpu->mmu)
         cpu->mmu->flush_all(cpu);
     vcpu_update_mode(cpu);
@@ -304,10 +304,10 @@ const char *vcpu_counter_name(unsigned counter)
         [CTR_EXCEPTION] = "exceptions",
         [CTR_HLT] = "halts",
         [CTR_PIO] = "port accesses",
-        [CTR_MMIO] = "mmio accesses",
-        [CTR_APIC] = "apic accesses",
-        [CTR_TLB_MISS] = "tlb misses",
-        [CTR_TLB_FLUSH] = "tlb flushes",
+        [CTR_MMIO] = "MMIO accesses",
+        [CTR_APIC] = "APIC accesses",
+        [CTR_TLB_MISS] = "TLB misses",
+        [CTR_TLB_FLUSH] = "TLB flushes",
         [CTR_BLOCK_BUILT] = "blocks built",
         [CTR_BLOCK_MISS] = "block misses",
         [CTR_CODE_DROPPED] = "code pages dropped",

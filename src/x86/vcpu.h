@@ -58,8 +58,6 @@ enum attn {
     ATTN_SIPI = 1 << 4,
     ATTN_INBOX = 1 << 5, /* code pages to forget, see mmu/ */
     ATTN_STEP = 1 << 6,  /* TF or armed breakpoints: one insn at a time */
-    ATTN_SMC = 1 << 7,   /* this vCPU wrote code it may be executing */
-    ATTN_SMI = 1 << 8,
     ATTN_DEBUG = 1 << 9, /* this vCPU touched a debugger's watchpoint */
 };
 

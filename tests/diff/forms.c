@@ -138,19 +138,12 @@ static bool probe(const struct cpu_model *model, struct form *f, unsigned reg,
     unsigned n;
 
     memset(&c, 0, sizeof(c));
-    /* a gather wants three different registers, others do not mind */
-    n = put_opcode(c.bytes, f, 0, f->vex ? 0 : 0);
+    n = put_opcode(c.bytes, f, 0, 0);
     c.bytes[n] = (uint8_t)((f->mem ? 0 : 3) << 6 | reg << 3 | rm);
     if (f->mem && rm == 4)
         c.bytes[n + 1] = 0x23; /* [rbx + riz] */
-    if (!decode(&c, 15)) {
-        /* VEX.vvvv must be 1111 where it is not an operand */
-        if (!f->vex)
-            return false;
-        put_opcode(c.bytes, f, 0, 0);
-        if (!decode(&c, 15))
-            return false;
-    }
+    if (!decode(&c, 15))
+        return false;
     if (!cpu_model_allows(model, c.zi.meta.isa_set) || left_out(&c) ||
         !prefix_means_something(f, &c))
         return false;

@@ -272,8 +272,6 @@ static int events_take(struct vcpu *cpu)
 
     if (attn & ATTN_INBOX)
         mmu_inbox(cpu);
-    if (attn & ATTN_SMC)
-        vcpu_attn_clear(cpu, ATTN_SMC);
     if (attn & ATTN_DEBUG)
         return debug_stop(cpu, DEBUG_WATCH);
     if (attn & ATTN_INIT)

@@ -12,6 +12,7 @@
 #include "mmu/mmu.h"
 #include "x86/decode.h"
 #include "x86/flags.h"
+#include "x86/sem.h"
 
 #define BLOCK_INSNS_MAX 64
 #define BLOCK_CACHE     (1u << 15)
