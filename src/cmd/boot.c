@@ -132,9 +132,9 @@ static void engine_list(void)
 {
     unsigned i;
 
-    printf("%-12s%s\n", "auto", "the best one that this host can run");
+    printf("%-14s%s\n", "auto", "the best one that this host can run");
     for (i = 0; engines[i]; i++)
-        printf("%-12s%s\n", engines[i]->name, engines[i]->summary);
+        printf("%-14s%s\n", engines[i]->name, engines[i]->summary);
 }
 
 static int boot_engine(void *ctx, const char *v, struct error *err)
@@ -240,8 +240,8 @@ static const struct option_spec boot_options[] = {
      "a raw image as a virtio disk "
      "(/dev/vda, ...);\nmay be given up to 8 times",
      boot_disk},
-    {"engine", "accel", "NAME", "interp, auto (the default), or help",
-     boot_engine},
+    {"engine", "accel", "NAME",
+     "auto (the default), interp, interp-plain, or help", boot_engine},
     {"cpu", NULL, "MODEL",
      "x86-64-v1 to -v3, and ,-feature to hide one;\n"
      "help lists them",

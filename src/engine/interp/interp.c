@@ -42,7 +42,7 @@ static void interp_fini(struct vcpu *cpu)
     cpu->engine_state = NULL;
 }
 
-static int interp_init(struct vcpu *cpu, struct error *err)
+static int interp_create(struct vcpu *cpu, bool plain, struct error *err)
 {
     struct interp *ip = calloc(1, sizeof(*ip));
     int rc;
@@ -50,6 +50,7 @@ static int interp_init(struct vcpu *cpu, struct error *err)
     if (!ip)
         return error_set(err, ENOMEM, "out of memory for the interpreter");
     cpu->engine_state = ip;
+    ip->plain = plain;
     for (unsigned i = 0; i < BLOCK_CACHE; i++)
         ip->cache[i] = &ip->none;
     ip->arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
@@ -66,6 +67,16 @@ static int interp_init(struct vcpu *cpu, struct error *err)
     }
     mmu_set_forget(cpu, block_forget_page);
     return 0;
+}
+
+static int interp_init(struct vcpu *cpu, struct error *err)
+{
+    return interp_create(cpu, false, err);
+}
+
+static int interp_plain_init(struct vcpu *cpu, struct error *err)
+{
+    return interp_create(cpu, true, err);
 }
 
 static void interp_kick(struct vcpu *cpu)
@@ -370,6 +381,21 @@ const struct engine_ops engine_interp = {
     .summary = "interpreter: runs anywhere, needs nothing",
     .probe = interp_probe,
     .vcpu_init = interp_init,
+    .run = interp_run,
+    .kick = interp_kick,
+    .vcpu_fini = interp_fini,
+    .forget_code = interp_forget,
+};
+
+/*
+ * What the fast handlers are compared with: every instruction by its
+ * semantic function, in the same blocks.
+ */
+const struct engine_ops engine_interp_plain = {
+    .name = "interp-plain",
+    .summary = "interpreter without its fast paths: to compare with",
+    .probe = interp_probe,
+    .vcpu_init = interp_plain_init,
     .run = interp_run,
     .kick = interp_kick,
     .vcpu_fini = interp_fini,

@@ -54,7 +54,7 @@ struct interp {
     uint8_t *arena;
     size_t used;
     enum leave leave;
-    bool plain;            /* tests: semantic functions only, no fast paths */
+    bool plain;            /* semantic functions only, no fast paths */
     struct insn single[2]; /* for interp_step() */
     struct block none;     /* what an empty slot of the cache points to */
 };
