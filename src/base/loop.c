@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,25 +23,6 @@
 #define LOOP_BATCH 64   /* callbacks before vCPUs get the lock again */
 #define NS_PER_SEC 1000000000ull
 
-static uint64_t host_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
-}
-
-void clock_start(struct clock *c, uint64_t now_ns)
-{
-    c->base_ns = host_now() - now_ns;
-    c->stands = 0;
-}
-
-uint64_t clock_now(const struct clock *c)
-{
-    return (c->stands ? c->stands : host_now()) - c->base_ns;
-}
-
 /* Sets timer_fd to the first deadline, if it is not there already. */
 static void loop_program(struct loop *l)
 {
@@ -50,7 +30,7 @@ static void loop_program(struct loop *l)
     struct itimerspec its = {0};
     uint64_t host;
 
-    if (l->clock->stands)
+    if (l->clock->stands || l->clock->source)
         first = 0;
     if (first == l->programmed)
         return;
@@ -135,8 +115,10 @@ void timer_arm(struct timer *t, uint64_t deadline)
     rf_assert(l->timers < l->heap_room);
     t->deadline = deadline;
     heap_up(l, l->timers++, t);
+    if (l->clock->source)
+        l->clock->source->rearmed(l->clock->source);
     /* A later first deadline is left alone: one wake-up for nothing. */
-    if (!l->programmed || MAX(deadline, 2) < l->programmed)
+    else if (!l->programmed || MAX(deadline, 2) < l->programmed)
         loop_program(l);
 }
 
@@ -240,7 +222,12 @@ static void loop_dispatch(struct loop *l)
     }
 }
 
-static void loop_fire(struct loop *l)
+uint64_t loop_deadline(const struct loop *l)
+{
+    return l->timers ? l->heap[0]->deadline : UINT64_MAX;
+}
+
+void loop_timers_run(struct loop *l)
 {
     uint64_t now = clock_now(l->clock);
 
@@ -256,9 +243,9 @@ static void loop_fire(struct loop *l)
 
 void loop_time_stop(struct loop *l)
 {
-    if (l->clock->stands)
+    if (l->clock->stands || l->clock->source)
         return;
-    l->clock->stands = host_now();
+    l->clock->stands = clock_host_now();
     loop_program(l);
 }
 
@@ -268,7 +255,7 @@ uint64_t loop_time_go(struct loop *l)
 
     if (!l->clock->stands)
         return 0;
-    ns = host_now() - l->clock->stands;
+    ns = clock_host_now() - l->clock->stands;
     l->clock->base_ns += ns;
     l->clock->stands = 0;
     loop_program(l);
@@ -285,7 +272,8 @@ void loop_run(struct loop *l)
         l->programmed = LOOP_AWAKE;
         if (!only_timer)
             loop_dispatch(l);
-        loop_fire(l);
+        if (!l->clock->source)
+            loop_timers_run(l);
         loop_program(l);
         loop_unlock(l);
         if (epoll_wait(l->epoll_fd, &ev, 1, -1) == 1)

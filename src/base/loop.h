@@ -13,18 +13,8 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 
+#include "base/clock.h"
 #include "base/error.h"
-
-/*
- * The machine's only source of time: nanoseconds since the machine started,
- * monotonic. Devices never ask the host.
- */
-struct clock {
-    uint64_t base_ns; /* CLOCK_MONOTONIC at start, less what was restored */
-    uint64_t stands;  /* CLOCK_MONOTONIC when it was stopped; 0: it runs */
-};
-void clock_start(struct clock *c, uint64_t now_ns);
-uint64_t clock_now(const struct clock *c);
 
 struct loop;
 
@@ -62,8 +52,17 @@ void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* any thread */
 
 /*
+ * A clock with a source (clock.h) has no host timer: its owner calls
+ * loop_timers_run(), locked, when the first deadline has come. UINT64_MAX: no
+ * timer is armed.
+ */
+uint64_t loop_deadline(const struct loop *l);
+void loop_timers_run(struct loop *l);
+
+/*
  * Locked, and while no vCPU runs. Between the two the clock stands still and
- * no timer's time comes; loop_time_go() returns how long it was, in ns.
+ * no timer's time comes; loop_time_go() returns how long it was, in ns. A
+ * clock with a source stands still anyway: 0.
  */
 void loop_time_stop(struct loop *l);
 uint64_t loop_time_go(struct loop *l);

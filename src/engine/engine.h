@@ -17,6 +17,7 @@ enum engine_exit {
     ENGINE_KICKED,   /* ATTN_KICK was seen and cleared */
     ENGINE_SHUTDOWN, /* triple fault */
     ENGINE_DEBUG,    /* a debugger's point or step: cpu->debug says which */
+    ENGINE_LIMIT,    /* vcpu_set_limit(): exactly there */
 };
 
 struct engine_ops {
@@ -29,6 +30,9 @@ struct engine_ops {
     int (*run)(struct vcpu *cpu, struct error *err); /* engine_exit, -errno */
     void (*kick)(struct vcpu *cpu); /* any thread, async-signal-safe */
     void (*vcpu_fini)(struct vcpu *cpu);
+
+    /* run() honours vcpu_set_limit() to the instruction. */
+    bool exact;
 
     /* Optional: NULL where the engine caches nothing. Any thread. */
     void (*forget_code)(struct vcpu *cpu, gpa_t page);

@@ -104,7 +104,7 @@ static void machine_counters(const struct machine *m)
         const struct vcpu *cpu = &m->cpu[i].cpu;
 
         fprintf(stderr, "vcpu%u: %llu instructions", i,
-                (unsigned long long)cpu->insns);
+                (unsigned long long)vcpu_insns(cpu));
         for (c = 0; c < CTR_COUNT; c++)
             fprintf(stderr, ", %s %llu", vcpu_counter_name(c),
                     (unsigned long long)cpu->counters[c]);

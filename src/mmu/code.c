@@ -47,7 +47,7 @@ static void forget_page(struct vcpu *cpu, uint64_t n)
         m->forget(cpu, cp);
     atomic_fetch_and(&cpu->mem->code_map[n], (uint8_t)~BIT(cpu->index));
     free(cp);
-    cpu->code_dropped = true;
+    cpu->break_block = true;
 }
 
 void mmu_forget_all_code(struct vcpu *cpu)

@@ -40,7 +40,7 @@ void debug_access(struct vcpu *cpu, gva_t gva, unsigned size, bool write)
         d->stop = DEBUG_WATCH;
         d->hit = gva - w->gva < w->len ? gva : w->gva;
         d->kind = w->kind;
-        cpu->code_dropped = true; /* leaves the block after this insn */
+        cpu->break_block = true; /* leaves the block after this insn */
         atomic_fetch_or(&cpu->attn, ATTN_DEBUG);
         return;
     }

@@ -91,6 +91,14 @@ static inline uint64_t insn_rip(const struct vcpu *cpu, const struct insn *in)
     return cpu->gpr[R_PAGE] + in->next - in->len;
 }
 
+/* A repetition that returned STEP_JUMP to come back: it has not retired. */
+static inline bool insn_unfinished(const struct vcpu *cpu,
+                                   const struct insn *in)
+{
+    return (in->flags & (INSN_REP | INSN_REPNE)) &&
+           cpu->rip == insn_rip(cpu, in);
+}
+
 /* Every raise returns STEP_FAULT, so that `return raise_gp(cpu, 0)`. */
 static inline enum step raise(struct vcpu *cpu, unsigned vector)
 {

@@ -88,7 +88,7 @@ static enum step repeat(struct vcpu *cpu, const struct insn *in,
             return STEP_NEXT;
         if (left == n)
             return STEP_NEXT;
-        if (vcpu_attn(cpu) || cpu->code_dropped)
+        if (vcpu_attn(cpu) || cpu->break_block)
             break;
     }
     return again(cpu, in);

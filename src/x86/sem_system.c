@@ -270,11 +270,23 @@ static enum step sem_serialize(struct vcpu *cpu, const struct insn *in)
     return STEP_SYNC;
 }
 
+/* A deterministic machine's come from its seed (SplitMix64). */
+static bool random_number(struct vcpu *cpu, uint64_t *v)
+{
+    if (!cpu->rng)
+        return getrandom(v, sizeof(*v), GRND_NONBLOCK) == sizeof(*v);
+    *v = *cpu->rng += 0x9e3779b97f4a7c15;
+    *v = (*v ^ *v >> 30) * 0xbf58476d1ce4e5b9;
+    *v = (*v ^ *v >> 27) * 0x94d049bb133111eb;
+    *v ^= *v >> 31;
+    return true;
+}
+
 /* CF tells whether the host had randomness at hand. */
 static enum step sem_rdrand(struct vcpu *cpu, const struct insn *in)
 {
     uint64_t v = 0;
-    bool ok = getrandom(&v, sizeof(v), GRND_NONBLOCK) == sizeof(v);
+    bool ok = random_number(cpu, &v);
 
     reg_set(cpu, in->rm, in->rm_width, ok ? v : 0);
     flags_set(cpu, FLAG_STATUS, ok ? FLAG_CF : 0);

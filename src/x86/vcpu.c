@@ -140,7 +140,7 @@ void vcpu_reset(struct vcpu *cpu, bool init)
     }
     cpu->shadow = SHADOW_NONE;
     cpu->nmi_blocked = cpu->halted = cpu->shutdown = false;
-    cpu->wait_sipi = cpu->db_pending = cpu->code_dropped = false;
+    cpu->wait_sipi = cpu->db_pending = cpu->break_block = false;
     cpu->db_bits = 0;
     cpu->delivering = 0;
     cpu->exc = (struct exc){0};
@@ -229,7 +229,7 @@ void vcpu_save(struct vcpu *cpu, struct state_writer *w)
     state_put_blob(w, "ymm", cpu->fpu.ymm, sizeof(cpu->fpu.ymm));
     state_put(w, "mxcsr", cpu->fpu.mxcsr);
     state_put(w, "tsc", vcpu_tsc(cpu));
-    state_put(w, "insns", cpu->insns);
+    state_put(w, "insns", vcpu_insns(cpu));
     save_events(cpu, w);
     state_end(w);
 }
@@ -287,7 +287,8 @@ int vcpu_load(struct vcpu *cpu, struct state_reader *r, struct error *err)
     cpu->fpu.mxcsr = (uint32_t)state_get(r, "mxcsr") & 0xffff;
     cpu->tsc_offset = 0;
     cpu->tsc_offset = state_get(r, "tsc") - vcpu_tsc(cpu);
-    cpu->insns = state_get(r, "insns");
+    cpu->in_block = 0;
+    cpu->budget_end = state_get(r, "insns") + (uint64_t)cpu->budget;
     load_events(cpu, r);
     if (cpu->mmu)
         cpu->mmu->flush_all(cpu);

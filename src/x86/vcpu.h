@@ -14,6 +14,7 @@
 #include <setjmp.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "mem/guest_mem.h"
 #include "x86/regs.h"
 
@@ -143,9 +144,10 @@ struct vcpu {
     uint8_t code_width; /* 2, 4 or 8: default by CS and EFER.LMA */
     uint8_t block_mode; /* code_width, and BLOCK_FLAT: what code decodes to */
     uint8_t cpl;
-    uint8_t shadow;    /* enum shadow: no interrupt before the next insn */
-    bool code_dropped; /* a store hit code: leave the block after this insn */
-    uint64_t rflags;   /* everything but CF PF AF ZF SF OF when lazy */
+    uint8_t shadow;   /* enum shadow: no interrupt before the next insn */
+    bool break_block; /* leave the block after this instruction */
+    uint8_t in_block; /* retired of this block and not yet taken off budget */
+    uint64_t rflags;  /* everything but CF PF AF ZF SF OF when lazy */
 
     struct tlb_entry *tlb; /* tlbs[mode], or an empty one: all slow */
     uint64_t tlb_gen[2];   /* by bit 63 of the address; 1..0xfff */
@@ -165,7 +167,9 @@ struct vcpu {
     struct msrs msr;
     struct fpu fpu;
 
-    uint64_t tsc_offset; /* guest TSC = host TSC + offset */
+    uint64_t tsc_offset;       /* guest TSC = host TSC (or clock) + offset */
+    const struct clock *clock; /* deterministic: the TSC is this; or NULL */
+    uint64_t *rng;             /* deterministic: RDRAND's state; or NULL */
     uint32_t tsc_khz;
 
     struct exc exc;   /* valid while a step returns STEP_FAULT */
@@ -192,7 +196,13 @@ struct vcpu {
     struct vcpu_debug *debug; /* x86/debug.h; NULL: no debugger */
     void *mmu_state;          /* mmu/ */
     void *engine_state;       /* engine/ */
-    uint64_t insns;           /* retired, counted a block at a time */
+    /*
+     * Instructions retired, see vcpu_insns(). Counting down lets the end of
+     * a block see its limit in the subtraction's sign.
+     */
+    int64_t budget;      /* until a block may not fit before the limit */
+    uint64_t budget_end; /* what was retired when budget reaches 0 */
+    unsigned unit_max;   /* most instructions in what an engine runs at once */
     uint64_t counters[CTR_COUNT];
 };
 
@@ -258,8 +268,46 @@ static inline bool vcpu_vm86(const struct vcpu *cpu)
     return (cpu->cr0 & CR0_PE) && (cpu->rflags & FLAG_VM);
 }
 
-/* Guest TSC now. */
+#define VCPU_UNIT_MAX 64
+#define VCPU_NO_LIMIT (1ull << 62)
+
+/*
+ * Retired instructions: a REP counts when it completes, what faults does not.
+ * Exact whenever run() has returned and for the instruction being executed;
+ * elsewhere inside run() it may lag behind by a part of a block.
+ */
+static inline uint64_t vcpu_insns(const struct vcpu *cpu)
+{
+    return cpu->budget_end - (uint64_t)cpu->budget + cpu->in_block;
+}
+
+/*
+ * run() is to return ENGINE_LIMIT before the instruction that would be number
+ * `limit` from 0. The vCPU's own thread, also from within an instruction;
+ * then the limit lies behind that instruction.
+ */
+static inline void vcpu_set_limit(struct vcpu *cpu, uint64_t limit)
+{
+    uint64_t charged = cpu->budget_end - (uint64_t)cpu->budget;
+
+    cpu->budget_end = limit - cpu->unit_max;
+    cpu->budget = (int64_t)(cpu->budget_end - charged);
+    cpu->break_block = true; /* the rest of it might be too long */
+}
+
+/* Less than a whole unit is left before the limit: one by one now. */
+static inline bool vcpu_limit_near(const struct vcpu *cpu)
+{
+    return cpu->budget < 0;
+}
+static inline bool vcpu_at_limit(const struct vcpu *cpu)
+{
+    return cpu->budget + (int64_t)cpu->unit_max <= cpu->in_block;
+}
+
+/* Guest TSC now. A deterministic machine's clock is in nanoseconds: 1 GHz. */
 static inline uint64_t vcpu_tsc(const struct vcpu *cpu)
 {
-    return __builtin_ia32_rdtsc() + cpu->tsc_offset;
+    return (cpu->clock ? clock_now(cpu->clock) : __builtin_ia32_rdtsc()) +
+           cpu->tsc_offset;
 }

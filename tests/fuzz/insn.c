@@ -242,12 +242,12 @@ static void data(struct fuzz *f)
 static void run(void)
 {
     struct error err;
-    uint64_t start = cpu.insns;
+    uint64_t start = vcpu_insns(&cpu);
     int rc = 0;
 
     ticks = 0;
     /* Many steps, or two ticks, or the end. */
-    while (ticks < 2 && cpu.insns - start < 5000) {
+    while (ticks < 2 && vcpu_insns(&cpu) - start < 5000) {
         rc = engine_interp.run(&cpu, &err);
         FUZZ_CHECK(rc >= 0);
         if (rc != ENGINE_KICKED)

@@ -92,7 +92,8 @@ static unsigned decode_run(struct vcpu *cpu, struct block *b,
 
     if (guards)
         *in++ = (struct insn){.exec = exec_break};
-    while (guards + place < BLOCK_INSNS_MAX && at < PAGE_SIZE) {
+    while (guards + place < BLOCK_INSNS_MAX && place < cpu->unit_max &&
+           at < PAGE_SIZE) {
         unsigned avail = (unsigned)MIN(PAGE_SIZE - at, 15);
 
         if (place && debug_guards(cpu, at))

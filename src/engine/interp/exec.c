@@ -9,9 +9,28 @@
 static const struct insn *leave(struct vcpu *cpu, const struct insn *in,
                                 enum leave why)
 {
-    cpu->insns += in->place;
+    cpu->budget -= in->place;
+    cpu->in_block = 0;
     interp_of(cpu)->leave = why;
     return NULL;
+}
+
+/* It did not complete: a fault, or a REP that is to go on. */
+static const struct insn *leave_before(struct vcpu *cpu, const struct insn *in,
+                                       enum leave why)
+{
+    cpu->budget++;
+    return leave(cpu, in, why);
+}
+
+static const struct insn *jumped(struct vcpu *cpu, const struct insn *in)
+{
+    if (insn_unfinished(cpu, in))
+        return leave_before(cpu, in, LEAVE_AGAIN);
+    if (unlikely(cpu->break_block))
+        return leave(cpu, in, LEAVE_AGAIN);
+    cpu->budget -= in->place;
+    return exec_dispatch(cpu);
 }
 
 /* What the semantic function said, where it was not STEP_NEXT. */
@@ -24,13 +43,10 @@ static const struct insn *after(struct vcpu *cpu, const struct insn *in,
         cpu->rip = insn_next_rip(cpu, in);
         return leave(cpu, in, LEAVE_AGAIN);
     case STEP_JUMP:
-        if (unlikely(cpu->code_dropped))
-            return leave(cpu, in, LEAVE_AGAIN);
-        cpu->insns += in->place;
-        return exec_dispatch(cpu);
+        return jumped(cpu, in);
     case STEP_FAULT:
         cpu->rip = insn_rip(cpu, in);
-        return leave(cpu, in, LEAVE_FAULT);
+        return leave_before(cpu, in, LEAVE_FAULT);
     case STEP_HALT:
         return leave(cpu, in, LEAVE_HALT);
     default:
@@ -40,9 +56,11 @@ static const struct insn *after(struct vcpu *cpu, const struct insn *in,
 
 const struct insn *exec_generic(struct vcpu *cpu, const struct insn *in)
 {
-    enum step step = in->sem(cpu, in);
+    enum step step;
 
-    if (likely(step == STEP_NEXT && !cpu->code_dropped))
+    cpu->in_block = (uint8_t)(in->place - 1);
+    step = in->sem(cpu, in);
+    if (likely(step == STEP_NEXT && !cpu->break_block))
         NEXT(cpu, in);
     return after(cpu, in, step);
 }
@@ -53,7 +71,7 @@ const struct insn *exec_sentinel(struct vcpu *cpu, const struct insn *in)
     cpu->rip = cpu->gpr[R_PAGE] + in->next;
     if (cpu->code_width != 8)
         cpu->rip &= width_mask(4);
-    cpu->insns += in->place;
+    cpu->budget -= in->place;
     return exec_dispatch(cpu);
 }
 

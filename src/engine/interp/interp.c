@@ -66,6 +66,8 @@ static int interp_create(struct vcpu *cpu, bool plain, struct error *err)
         return rc;
     }
     mmu_set_forget(cpu, block_forget_page);
+    cpu->unit_max = VCPU_UNIT_MAX;
+    vcpu_set_limit(cpu, VCPU_NO_LIMIT);
     return 0;
 }
 
@@ -216,8 +218,7 @@ int interp_fetch(struct vcpu *cpu, struct insn *in)
 /* Between the iterations of a REP the flags have RF [SDM 3B 17.3.1.1]. */
 static void step_flags(struct vcpu *cpu, const struct insn *in, enum step step)
 {
-    if (step == STEP_JUMP && (in->flags & (INSN_REP | INSN_REPNE)) &&
-        cpu->rip == insn_rip(cpu, in) &&
+    if (step == STEP_JUMP && insn_unfinished(cpu, in) &&
         ((cpu->dr7 & 0xff) || (cpu->rflags & FLAG_TF)))
         cpu->rflags |= FLAG_RF;
 }
@@ -257,12 +258,13 @@ static int step_one(struct vcpu *cpu)
         cpu->db_bits = 0;
         return event_exception(cpu);
     }
-    cpu->insns++;
+    if (step != STEP_JUMP || !insn_unfinished(cpu, in))
+        cpu->budget--;
     if (step == STEP_NEXT || step == STEP_SYNC)
         cpu->rip = insn_next_rip(cpu, in);
     if (cpu->code_width != 8)
         cpu->rip &= 0xffffffff;
-    cpu->code_dropped = false;
+    cpu->break_block = false;
     if (step == STEP_STOP)
         return ENGINE_SHUTDOWN;
     step_flags(cpu, in, step);
@@ -336,7 +338,7 @@ static int run_blocks(struct vcpu *cpu)
     if (b == &ip->none)
         return step_one(cpu);
     cpu->shadow = SHADOW_NONE;
-    cpu->code_dropped = false;
+    cpu->break_block = false;
     cpu->gpr[R_PAGE] = cpu->rip - b->off;
     for (in = b->insn; in;)
         in = in->exec(cpu, in);
@@ -357,6 +359,13 @@ static int run_blocks(struct vcpu *cpu)
     }
 }
 
+/* A block might run past the limit. */
+static int step_to_limit(struct vcpu *cpu)
+{
+    cpu->break_block = false;
+    return step_one(cpu);
+}
+
 static int interp_run(struct vcpu *cpu, struct error *err)
 {
     int exit;
@@ -364,13 +373,18 @@ static int interp_run(struct vcpu *cpu, struct error *err)
     (void)err;
     cpu->gpr[R_ZERO] = 0;
     do {
+        if (unlikely(vcpu_limit_near(cpu)) && vcpu_at_limit(cpu)) {
+            exit = ENGINE_LIMIT;
+            break;
+        }
         if (vcpu_attn(cpu) || cpu->halted || cpu->db_pending)
             exit = events(cpu);
         else
             exit = RUN_ON;
         if (exit == RUN_ON && !cpu->halted && !vcpu_attn(cpu) &&
             !cpu->db_pending)
-            exit = run_blocks(cpu);
+            exit = unlikely(vcpu_limit_near(cpu)) ? step_to_limit(cpu)
+                                                  : run_blocks(cpu);
     } while (exit == RUN_ON);
     flags_sync(cpu);
     return exit;
@@ -384,6 +398,7 @@ const struct engine_ops engine_interp = {
     .run = interp_run,
     .kick = interp_kick,
     .vcpu_fini = interp_fini,
+    .exact = true,
     .forget_code = interp_forget,
 };
 

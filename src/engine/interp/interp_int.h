@@ -14,7 +14,7 @@
 #include "x86/flags.h"
 #include "x86/sem.h"
 
-#define BLOCK_INSNS_MAX 64
+#define BLOCK_INSNS_MAX VCPU_UNIT_MAX
 #define BLOCK_CACHE     (1u << 15)
 #define ARENA_BYTES     (48 * MiB)
 
@@ -129,7 +129,7 @@ static inline const struct insn *exec_dispatch(struct vcpu *cpu)
 {
     struct block *b;
 
-    if (vcpu_attn(cpu))
+    if (vcpu_attn(cpu) || unlikely(vcpu_limit_near(cpu)))
         goto leave;
     b = block_cached(cpu);
     if (unlikely(!b))
@@ -137,6 +137,7 @@ static inline const struct insn *exec_dispatch(struct vcpu *cpu)
     cpu->gpr[R_PAGE] = cpu->rip - b->off;
     GO(cpu, b->insn);
 leave:
+    cpu->in_block = 0;
     interp_of(cpu)->leave = LEAVE_AGAIN;
     return NULL;
 }
