@@ -13,3 +13,6 @@
  * not RAM. The vCPU is parked or the caller's own.
  */
 size_t peek(struct vcpu *cpu, gva_t gva, void *buf, size_t len);
+
+/* Where gva is mapped to; false: nowhere, or not canonical. */
+bool peek_gpa(struct vcpu *cpu, gva_t gva, gpa_t *gpa);

@@ -9,38 +9,22 @@
 
 #include <string.h>
 
-#include "x86/walk.h"
+#include "inspect/peek.h"
 
 /* Physical address, and how much of len is on the same page. */
 static bool mem_locate(struct gdb *g, uint64_t addr, size_t len, gpa_t *gpa,
                        size_t *part)
 {
-    struct vcpu *cpu = gdb_vcpu(g);
-    struct walk w;
-
     *part = MIN(len, PAGE_SIZE - (addr & PAGE_OFFSET));
     *gpa = addr;
-    if (g->phys)
-        return true;
-    if (!vcpu_long_mode(cpu))
-        addr &= 0xffffffff;
-    if (!walk_peek(cpu, addr, &w))
-        return false;
-    *gpa = w.gpa;
-    return true;
+    return g->phys || peek_gpa(gdb_vcpu(g), addr, gpa);
 }
 
 int gdb_mem_read(struct gdb *g, uint64_t addr, void *buf, size_t len)
 {
-    uint8_t *to = buf;
-    size_t part;
-    gpa_t gpa;
-
-    for (; len; len -= part, to += part, addr += part)
-        if (!mem_locate(g, addr, len, &gpa, &part) ||
-            guest_mem_read(&g->m->mem, gpa, to, part))
-            return -1;
-    return 0;
+    if (g->phys)
+        return guest_mem_read(&g->m->mem, addr, buf, len) ? -1 : 0;
+    return peek(gdb_vcpu(g), addr, buf, len) == len ? 0 : -1;
 }
 
 int gdb_mem_write(struct gdb *g, uint64_t addr, const void *buf, size_t len)
