@@ -209,6 +209,13 @@ static int boot_gdb_nowait(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
+static int boot_symbols(void *ctx, const char *v, struct error *err)
+{
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.symbols = v;
+    return 0;
+}
+
 static int boot_verbose(void *ctx, const char *v, struct error *err)
 {
     (void)v;
@@ -253,6 +260,10 @@ static const struct option_spec boot_options[] = {
      boot_gdb},
     {"gdb-nowait", NULL, NULL, "start without waiting for gdb",
      boot_gdb_nowait},
+    {"symbols", NULL, "FILE",
+     "names for the kernel's addresses: a System.map or\n"
+     "a vmlinux; without, the guest's own kallsyms",
+     boot_symbols},
     {"verbose", "v", NULL, "say more, and count events", boot_verbose},
     {"help", "h", NULL, "this text", boot_help_option},
     {0},

@@ -341,6 +341,7 @@ static int step_acpi(struct machine *m, struct error *err)
 static const struct machine_step machine_steps[] = {
     {"CPU model", step_model, NULL},
     {"kernel", step_boot_files, unstep_boot_files},
+    {"symbols", machine_symbols_init, machine_symbols_fini},
     {"disks", step_disks, unstep_disks},
     {"event loop", step_loop, unstep_loop},
     {"memory", step_mem, unstep_mem},

@@ -166,6 +166,40 @@ static void monitor_tlb(struct gdb *g, const char *arg)
     }
 }
 
+static void monitor_symbol_at(struct gdb *g, const struct symbols *syms,
+                              const char *arg)
+{
+    char name[600];
+    uint64_t addr;
+
+    if (!monitor_number(&arg, &addr))
+        gdb_print(g, "%s: not a number; give 0x... or a name\n", arg);
+    else if (symbols_name(syms, addr, name, sizeof(name)))
+        gdb_print(g, "0x%llx = %s\n", (ull)addr, name);
+    else
+        gdb_print(g, "0x%llx: no symbol is near\n", (ull)addr);
+}
+
+/* For those who have no vmlinux to give to gdb. */
+static void monitor_symbol(struct gdb *g, const char *arg)
+{
+    const struct symbols *syms = machine_symbols(g->m, gdb_vcpu(g));
+    uint64_t addr;
+
+    arg += strspn(arg, " ");
+    if (!*arg)
+        gdb_print(g, "usage: symbol NAME|ADDRESS\n");
+    else if (!syms)
+        gdb_print(g, "no kernel with symbols is in memory (yet)\n");
+    else if (*arg >= '0' && *arg <= '9')
+        monitor_symbol_at(g, syms, arg);
+    else if (symbols_find(syms, arg, &addr))
+        gdb_print(g, "%s = 0x%llx\n", arg, (ull)addr);
+    else
+        gdb_print(g, "%s: not among the kernel's %u symbols\n", arg,
+                  symbols_count(syms));
+}
+
 static void monitor_reset(struct gdb *g, const char *arg)
 {
     (void)arg;
@@ -189,6 +223,8 @@ static const struct {
     {"info registers", "", "all of the selected vCPU", monitor_registers},
     {"info tlb", " ADDRESS", "what is mapped from there on", monitor_tlb},
     {"walk", " ADDRESS", "where a linear address leads", monitor_walk},
+    {"symbol", " NAME|ADDRESS", "a kernel's name or address, out of its memory",
+     monitor_symbol},
     {"rdmsr", " NUMBER", "a model-specific register", monitor_rdmsr},
     {"wrmsr", " NUMBER VALUE", "changes one", monitor_wrmsr},
     {"system_reset", "", "the reset button", monitor_reset},

@@ -27,9 +27,10 @@ struct machine_config {
     } disk[MACHINE_DISKS_MAX];
     unsigned disks;
     bool no_reboot;
-    bool verbose;    /* counters on stderr at the end */
-    const char *gdb; /* where a debugger connects, gdb.h; NULL: nowhere */
-    bool gdb_nowait; /* runs without waiting for it */
+    bool verbose;        /* counters on stderr at the end */
+    const char *symbols; /* file for the kernel's names; NULL: the guest's */
+    const char *gdb;     /* where a debugger connects, gdb.h; NULL: nowhere */
+    bool gdb_nowait;     /* runs without waiting for it */
 };
 
 /* Why a machine ended. */

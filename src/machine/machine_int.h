@@ -21,6 +21,7 @@
 #include "dev/virtio/virtio_blk.h"
 #include "dev/virtio/virtio_console.h"
 #include "engine/engine.h"
+#include "inspect/symbols.h"
 #include "io/console.h"
 #include "irq/irqchip.h"
 #include "machine/gdb.h"
@@ -86,8 +87,9 @@ struct machine {
     enum machine_end request;
     struct machine_result result;
     struct error failure;
-    struct gdb *gdb; /* NULL without --gdb */
-    unsigned built;  /* steps of machine_steps that are done */
+    struct gdb *gdb;         /* NULL without --gdb */
+    struct symbols *symbols; /* see machine_symbols() */
+    unsigned built;          /* steps of machine_steps that are done */
 };
 
 /* One step of putting a machine together; undone in reverse order. */
@@ -112,6 +114,15 @@ void machine_cpus_stop(struct machine *m);
 /* Returns when no vCPU runs; without the device lock. */
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
+/*
+ * symbols.c: of --symbols, or the guest's own, which a reset forgets. All for
+ * the event thread.
+ */
+int machine_symbols_init(struct machine *m, struct error *err) must_check;
+void machine_symbols_fini(struct machine *m);
+void machine_symbols_reset(struct machine *m);
+/* NULL: there are none (yet). `cpu` is parked. Not for each event. */
+const struct symbols *machine_symbols(struct machine *m, struct vcpu *cpu);
 /* glue.c */
 extern const struct vcpu_intr_ops machine_intr_ops;
 extern const struct lapic_cpu_ops machine_lapic_ops;

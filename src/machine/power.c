@@ -36,6 +36,7 @@ int machine_power_on(struct machine *m, struct error *err)
     for (i = 0; i < m->cfg->cpus; i++)
         mmu_forget_all_code(&m->cpu[i].cpu);
     machine_clear_ram(m);
+    machine_symbols_reset(m);
     rc = boot_load(&m->boot, &m->mem, &m->entry, err);
     if (rc)
         return rc;
