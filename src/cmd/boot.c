@@ -16,6 +16,7 @@
 #include "io/console.h"
 #include "machine/gdb.h"
 #include "machine/machine.h"
+#include "machine/record.h"
 #include "mem/guest_mem.h"
 #include "x86/cpuid.h"
 
@@ -30,6 +31,8 @@
 struct boot_args {
     struct machine_config cfg;
     char disk_path[MACHINE_DISKS_MAX][4096];
+    const char *replay_path;
+    struct replayer *replay;
     bool list; /* --engine help, --cpu help: printed, done */
 };
 
@@ -216,6 +219,42 @@ static int boot_symbols(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
+static int boot_deterministic(void *ctx, const char *v, struct error *err)
+{
+    (void)v;
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.deterministic = true;
+    return 0;
+}
+
+static int boot_seed(void *ctx, const char *v, struct error *err)
+{
+    struct machine_config *c = &((struct boot_args *)ctx)->cfg;
+    char *end;
+
+    errno = 0;
+    c->seed = strtoull(v, &end, 0);
+    if (*v < '0' || *v > '9' || *end || errno)
+        return error_set(err, EINVAL,
+                         "--seed %s: give a number below 2^64, like 1", v);
+    c->seeded = true;
+    return 0;
+}
+
+static int boot_record(void *ctx, const char *v, struct error *err)
+{
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.record = v;
+    return 0;
+}
+
+static int boot_replay(void *ctx, const char *v, struct error *err)
+{
+    (void)err;
+    ((struct boot_args *)ctx)->replay_path = v;
+    return 0;
+}
+
 static int boot_verbose(void *ctx, const char *v, struct error *err)
 {
     (void)v;
@@ -264,6 +303,20 @@ static const struct option_spec boot_options[] = {
      "names for the kernel's addresses: a System.map or\n"
      "a vmlinux; without, the guest's own kallsyms",
      boot_symbols},
+    {"deterministic", NULL, NULL,
+     "the same run each time: time is the number of\n"
+     "instructions, random numbers come from --seed",
+     boot_deterministic},
+    {"seed", NULL, "N", "of random numbers, with --deterministic or --record",
+     boot_seed},
+    {"record", NULL, "FILE",
+     "a deterministic run, kept in FILE with its kernel,\n"
+     "keys and disk data, for --replay",
+     boot_record},
+    {"replay", NULL, "FILE",
+     "the run that FILE has, again; it needs no other\n"
+     "file, and takes any --engine, --gdb or --trace",
+     boot_replay},
     {"verbose", "v", NULL, "say more, and count events", boot_verbose},
     {"help", "h", NULL, "this text", boot_help_option},
     {0},
@@ -294,10 +347,39 @@ void cmd_boot_help(void)
          "      --append \"console=ttyS0 root=/dev/vda\"");
 }
 
+/* A recording says what machine it was; other options may be given. */
+static int boot_open_replay(struct boot_args *a, struct error *err)
+{
+    const struct machine_config *c = &a->cfg;
+    const char *extra = c->kernel                           ? "--kernel"
+                        : c->initrd                         ? "--initrd"
+                        : c->disks                          ? "--disk"
+                        : c->cpu                            ? "--cpu"
+                        : c->record                         ? "--record"
+                        : c->seeded                         ? "--seed"
+                        : c->cpus != 1                      ? "--cpus"
+                        : c->memory != MEMORY_DEFAULT       ? "--memory"
+                        : strcmp(c->append, APPEND_DEFAULT) ? "--append"
+                                                            : NULL;
+
+    if (extra)
+        return error_set(err, EINVAL,
+                         "--replay %s: the recording has its own %s; leave "
+                         "it out",
+                         a->replay_path, extra);
+    return replayer_open(&a->replay, a->replay_path, &a->cfg, err);
+}
+
 static int boot_check(struct boot_args *a, struct error *err)
 {
+    const struct machine_config *c = &a->cfg;
     char why[256];
 
+    if (a->replay_path && boot_open_replay(a, err))
+        return -err->code;
+    if (c->seeded && !c->deterministic && !c->record)
+        return error_set(err, EINVAL,
+                         "--seed needs --deterministic or --record");
     if (!a->cfg.kernel)
         return error_set(err, EINVAL, "no kernel; give --kernel FILE");
     if (!a->cfg.engine) {
@@ -361,6 +443,8 @@ int cmd_boot(int argc, char **argv)
         else
             status = boot_status(&res);
     }
+    if (a->replay)
+        replayer_close(a->replay);
     free(a);
     return status;
 }

@@ -207,10 +207,32 @@ static void out_flush(struct console *c)
     }
 }
 
+static bool deferring(const struct console *c)
+{
+    return c->events && c->events->input;
+}
+
+/* Blocks until all of it is out: a guest must not see how fast we are. */
+static size_t out_wait(struct console *c, const uint8_t *buf, size_t len)
+{
+    struct pollfd p = {.fd = c->out.fd, .events = POLLOUT};
+    size_t done = 0;
+
+    while (!c->out_dead && (c->out_len || done < len)) {
+        poll(&p, 1, -1);
+        out_flush(c);
+        if (!c->out_len)
+            done += out_now(c, buf + done, len - done);
+    }
+    return len;
+}
+
 static size_t console_write(struct console *c, const uint8_t *buf, size_t len)
 {
     size_t done = c->out_len ? 0 : out_now(c, buf, len);
 
+    if (deferring(c) && len - done > CONSOLE_OUT_MAX - c->out_len)
+        done += out_wait(c, buf + done, len - done);
     while (done < len && c->out_len < CONSOLE_OUT_MAX) {
         c->out_buf[(c->out_head + c->out_len++) % CONSOLE_OUT_MAX] =
             buf[done++];
@@ -288,10 +310,21 @@ static void in_feed(struct console *c)
     }
 }
 
+/*
+ * A terminal is read even if nobody takes what it says: Ctrl-A x must get
+ * through. console_input() drops the oldest keys then.
+ */
+static size_t in_room(const struct console *c)
+{
+    unsigned used = c->deferred + (c->tty ? 0 : c->in_len);
+
+    return CONSOLE_IN_MAX - MIN(used, CONSOLE_IN_MAX);
+}
+
 /* stdin is watched while there is room for what it says. */
 static void in_watch(struct console *c)
 {
-    bool want = !c->in_eof && c->in_len < CONSOLE_IN_MAX;
+    bool want = !c->in_eof && in_room(c);
     struct error err;
 
     if (!c->in_polls) {
@@ -306,6 +339,59 @@ static void in_watch(struct console *c)
     else if (loop_add(c->loop, &c->in, EPOLLIN, &err))
         return;
     c->in_on = want;
+}
+
+void console_input(struct console *c, enum console_input kind, const void *data,
+                   size_t len)
+{
+    uint16_t size[2];
+
+    switch (kind) {
+    case CONSOLE_KEYS:
+        c->deferred -= (unsigned)MIN(len, c->deferred);
+        len = MIN(len, CONSOLE_IN_MAX / 2);
+        if (len > CONSOLE_IN_MAX - c->in_len) {
+            c->in_len /= 2;
+            memmove(c->in_buf, c->in_buf + c->in_len, c->in_len);
+        }
+        memcpy(c->in_buf + c->in_len, data, len);
+        c->in_len += (unsigned)len;
+        in_feed(c);
+        in_watch(c);
+        return;
+    case CONSOLE_BREAK:
+        chardev_break(&c->serial);
+        return;
+    case CONSOLE_RESIZE:
+        if (len != sizeof(size))
+            return;
+        memcpy(size, data, sizeof(size));
+        chardev_resize(&c->serial, size[0], size[1]);
+        chardev_resize(&c->virtio, size[0], size[1]);
+        return;
+    }
+}
+
+static void host_says(struct console *c, enum console_input kind,
+                      const void *data, size_t len)
+{
+    if (!deferring(c)) {
+        console_input(c, kind, data, len);
+        return;
+    }
+    if (kind == CONSOLE_KEYS)
+        c->deferred += (unsigned)len;
+    c->events->input(c->events_ctx, kind, data, len);
+}
+
+bool console_interactive(const struct console *c)
+{
+    return c->in_polls && !c->in_eof;
+}
+
+bool console_congested(const struct console *c)
+{
+    return c->out_len > CONSOLE_OUT_MAX / 2;
 }
 
 static void console_help(struct console *c)
@@ -329,7 +415,7 @@ static bool escape_key(struct console *c, uint8_t key)
             c->events->quit(c->events_ctx);
         return false;
     case 'b':
-        chardev_break(&c->serial);
+        host_says(c, CONSOLE_BREAK, NULL, 0);
         return false;
     case 'h':
     case '?':
@@ -342,6 +428,9 @@ static bool escape_key(struct console *c, uint8_t key)
 
 static void in_take(struct console *c, const uint8_t *buf, size_t len)
 {
+    uint8_t keys[CONSOLE_IN_MAX / 2];
+    size_t n = 0;
+
     for (size_t i = 0; i < len; i++) {
         if (c->escape) {
             if (!escape_key(c, buf[i]))
@@ -350,14 +439,16 @@ static void in_take(struct console *c, const uint8_t *buf, size_t len)
             c->escape = true;
             continue;
         }
-        c->in_buf[c->in_len++] = buf[i];
+        keys[n++] = buf[i];
     }
+    if (n)
+        host_says(c, CONSOLE_KEYS, keys, n);
 }
 
 static void in_read(struct console *c)
 {
-    uint8_t buf[CONSOLE_IN_MAX];
-    size_t room = CONSOLE_IN_MAX - c->in_len;
+    uint8_t buf[CONSOLE_IN_MAX / 2];
+    size_t room = MIN(in_room(c), sizeof(buf));
     ssize_t n;
 
     if (!room || c->in_eof)
@@ -375,12 +466,6 @@ static void in_ready(struct loop_fd *lf, uint32_t events)
 
     (void)events;
     in_read(c);
-    in_feed(c);
-    /* A full buffer of a terminal would hide Ctrl-A x: drop the oldest. */
-    if (c->tty && c->in_len == CONSOLE_IN_MAX) {
-        c->in_len /= 2;
-        memmove(c->in_buf, c->in_buf + c->in_len, c->in_len);
-    }
     in_watch(c);
 }
 
@@ -390,7 +475,6 @@ static void in_pump(struct timer *t)
     struct console *c = container_of(t, struct console, pump);
 
     in_read(c);
-    in_feed(c);
     in_watch(c);
 }
 
@@ -445,12 +529,14 @@ static const struct chardev_ops virtio_ops = {virtio_write, virtio_accept};
 static void console_measure(struct console *c)
 {
     struct winsize ws;
+    uint16_t size[2];
 
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) &&
         ioctl(STDIN_FILENO, TIOCGWINSZ, &ws))
         return;
-    chardev_resize(&c->serial, ws.ws_col, ws.ws_row);
-    chardev_resize(&c->virtio, ws.ws_col, ws.ws_row);
+    size[0] = ws.ws_col;
+    size[1] = ws.ws_row;
+    host_says(c, CONSOLE_RESIZE, size, sizeof(size));
 }
 
 static void sig_ready(struct loop_fd *lf, uint32_t events)

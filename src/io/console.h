@@ -20,10 +20,24 @@
 #define CONSOLE_OUT_MAX (64 * 1024)
 #define CONSOLE_IN_MAX  4096
 
+/* What the host's side has to say to the guest. */
+enum console_input {
+    CONSOLE_KEYS,   /* bytes, Ctrl-A sequences taken out */
+    CONSOLE_BREAK,  /* no data */
+    CONSOLE_RESIZE, /* uint16_t columns, rows */
+};
+
 /* Event thread, locked. */
 struct console_events {
     void (*quit)(void *ctx);            /* Ctrl-A x */
     void (*closed)(void *ctx, int err); /* stdout is gone: positive errno */
+    /*
+     * NULL, or: takes input, to hand it to console_input() when it is time (a
+     * deterministic machine). The console's timers must then belong to who
+     * does that. All output is taken at once, be it that the caller waits.
+     */
+    void (*input)(void *ctx, enum console_input kind, const void *data,
+                  size_t len);
 };
 
 struct console {
@@ -44,6 +58,7 @@ struct console {
     bool out_polls, out_on, out_dead;
     bool out_opened; /* out.fd is ours to close */
     bool tty, escape;
+    unsigned deferred; /* keys that events->input has, and we not back */
     bool serial_waits, virtio_waits; /* their last write was short */
     uint8_t in_buf[CONSOLE_IN_MAX];
     unsigned in_len;
@@ -60,6 +75,16 @@ struct console {
 int console_init(struct console *c, struct loop *loop,
                  const struct console_events *events, void *ctx,
                  struct error *err) must_check;
+/*
+ * What events->input took, in the same order; locked. KEYS: at most as many
+ * as it was given. Of more than fits, the oldest go.
+ */
+void console_input(struct console *c, enum console_input kind, const void *data,
+                   size_t len);
+/* Can something be typed still, at a time that nobody knows? */
+bool console_interactive(const struct console *c);
+/* Much output waits for its reader. */
+bool console_congested(const struct console *c);
 /* Writes out what is buffered (half a second at most), restores. */
 void console_fini(struct console *c);
 /* Restores the terminal. Async-signal-safe, any thread, idempotent. */

@@ -89,6 +89,15 @@ int disk_open(struct disk *d, const char *path, bool read_only,
     return -err->code;
 }
 
+int disk_open_tap(struct disk *d, const char *name, uint64_t size,
+                  bool read_only, struct disk_tap *tap, struct error *err)
+{
+    *d = (struct disk){
+        .fd = -1, .read_only = read_only, .size = size, .tap = tap};
+    d->path = strdup(name);
+    return d->path ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
 void disk_close(struct disk *d)
 {
     if (d->fd >= 0)
@@ -112,7 +121,8 @@ static void iov_skip(struct iovec **iov, unsigned *n, size_t done)
     }
 }
 
-int disk_read(struct disk *d, struct iovec *iov, unsigned n, uint64_t off)
+static int file_read(struct disk *d, struct iovec *iov, unsigned n,
+                     uint64_t off)
 {
     iov_skip(&iov, &n, 0);
     while (n) {
@@ -128,7 +138,8 @@ int disk_read(struct disk *d, struct iovec *iov, unsigned n, uint64_t off)
     return 0;
 }
 
-int disk_write(struct disk *d, struct iovec *iov, unsigned n, uint64_t off)
+static int file_write(struct disk *d, struct iovec *iov, unsigned n,
+                      uint64_t off)
 {
     iov_skip(&iov, &n, 0);
     while (n) {
@@ -144,19 +155,19 @@ int disk_write(struct disk *d, struct iovec *iov, unsigned n, uint64_t off)
     return 0;
 }
 
-int disk_flush(struct disk *d)
+static int file_flush(struct disk *d)
 {
     return fdatasync(d->fd) ? -errno : 0;
 }
 
-static int disk_write_zeroes(struct disk *d, uint64_t off, uint64_t len)
+static int file_write_zeroes(struct disk *d, uint64_t off, uint64_t len)
 {
     static const uint8_t zeroes[ZERO_CHUNK];
 
     while (len) {
         struct iovec iov = {(void *)(uintptr_t)zeroes, MIN(len, ZERO_CHUNK)};
         size_t step = iov.iov_len;
-        int r = disk_write(d, &iov, 1, off);
+        int r = file_write(d, &iov, 1, off);
 
         if (r)
             return r;
@@ -166,7 +177,7 @@ static int disk_write_zeroes(struct disk *d, uint64_t off, uint64_t len)
     return 0;
 }
 
-static int disk_fallocate(struct disk *d, int mode, uint64_t off, uint64_t len)
+static int file_fallocate(struct disk *d, int mode, uint64_t off, uint64_t len)
 {
     int r;
 
@@ -177,22 +188,119 @@ static int disk_fallocate(struct disk *d, int mode, uint64_t off, uint64_t len)
     return r ? -errno : 0;
 }
 
-int disk_zero(struct disk *d, uint64_t off, uint64_t len, bool unmap)
+static int file_zero(struct disk *d, uint64_t off, uint64_t len, bool unmap)
 {
     int r;
 
     if (!len)
         return 0;
-    r = disk_fallocate(d, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE,
+    r = file_fallocate(d, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE,
                        off, len);
     if (r != -EOPNOTSUPP && r != -EINVAL && r != -ENODEV && r != -ENOSYS)
         return r;
-    return disk_write_zeroes(d, off, len);
+    return file_write_zeroes(d, off, len);
+}
+
+static int file_discard(struct disk *d, uint64_t off, uint64_t len)
+{
+    int r = len ? file_fallocate(d, FALLOC_FL_PUNCH_HOLE, off, len) : 0;
+
+    return r == -EIO || r == -ENOSPC ? r : 0;
+}
+
+/* --- the same, past a tap --- */
+
+static int file_request(struct disk *d, const struct disk_request *r,
+                        struct iovec *iov)
+{
+    switch (r->op) {
+    case DISK_READ:
+        return file_read(d, iov, r->n, r->off);
+    case DISK_WRITE:
+        return file_write(d, iov, r->n, r->off);
+    case DISK_FLUSH:
+        return file_flush(d);
+    case DISK_ZERO:
+        return file_zero(d, r->off, r->len, r->unmap);
+    case DISK_DISCARD:
+        return file_discard(d, r->off, r->len);
+    }
+    return -EINVAL;
+}
+
+/* The file's functions consume the vectors, and a tap wants to see them. */
+static int tap_request(struct disk *d, const struct disk_request *r)
+{
+    struct disk_tap *t = d->tap;
+    struct iovec *copy;
+    int rc;
+
+    if (t->play) {
+        rc = t->play(t, d, r);
+    } else {
+        copy = malloc(r->n * sizeof(*copy) + 1);
+        if (!copy)
+            return -ENOMEM;
+        if (r->n)
+            memcpy(copy, r->iov, r->n * sizeof(*copy));
+        rc = file_request(d, r, copy);
+        free(copy);
+    }
+    if (t->seen)
+        t->seen(t, d, r, rc);
+    return rc;
+}
+
+static int disk_do(struct disk *d, const struct disk_request *r,
+                   struct iovec *iov)
+{
+    return unlikely(d->tap != NULL) ? tap_request(d, r)
+                                    : file_request(d, r, iov);
+}
+
+static uint64_t iov_bytes(const struct iovec *iov, unsigned n)
+{
+    uint64_t len = 0;
+
+    while (n--)
+        len += iov++->iov_len;
+    return len;
+}
+
+int disk_read(struct disk *d, struct iovec *iov, unsigned n, uint64_t off)
+{
+    const struct disk_request r = {DISK_READ, false, iov,
+                                   n,         off,   iov_bytes(iov, n)};
+
+    return disk_do(d, &r, iov);
+}
+
+int disk_write(struct disk *d, struct iovec *iov, unsigned n, uint64_t off)
+{
+    const struct disk_request r = {DISK_WRITE, false, iov,
+                                   n,          off,   iov_bytes(iov, n)};
+
+    return disk_do(d, &r, iov);
+}
+
+int disk_flush(struct disk *d)
+{
+    const struct disk_request r = {.op = DISK_FLUSH};
+
+    return disk_do(d, &r, NULL);
+}
+
+int disk_zero(struct disk *d, uint64_t off, uint64_t len, bool unmap)
+{
+    const struct disk_request r = {
+        .op = DISK_ZERO, .unmap = unmap, .off = off, .len = len};
+
+    return disk_do(d, &r, NULL);
 }
 
 int disk_discard(struct disk *d, uint64_t off, uint64_t len)
 {
-    int r = len ? disk_fallocate(d, FALLOC_FL_PUNCH_HOLE, off, len) : 0;
+    const struct disk_request r = {.op = DISK_DISCARD, .off = off, .len = len};
 
-    return r == -EIO || r == -ENOSPC ? r : 0;
+    return disk_do(d, &r, NULL);
 }

@@ -15,16 +15,46 @@
 
 #define DISK_SECTOR 512u
 
+struct disk;
+
+enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_ZERO, DISK_DISCARD };
+
+/* One operation as a tap sees it; iov only for DISK_READ and DISK_WRITE. */
+struct disk_request {
+    enum disk_op op;
+    bool unmap; /* DISK_ZERO */
+    const struct iovec *iov;
+    unsigned n;
+    uint64_t off, len;
+};
+
+/*
+ * Stands between a disk and its file, on whichever thread does the I/O. Each
+ * operation is given to play(), if there is one, which does it instead of
+ * the file; then its result to seen(), if there is one.
+ */
+struct disk_tap {
+    int (*play)(struct disk_tap *t, struct disk *d,
+                const struct disk_request *r);
+    void (*seen)(struct disk_tap *t, struct disk *d,
+                 const struct disk_request *r, int rc);
+};
+
 struct disk {
     int fd;
     bool read_only;
     bool block_device;
     uint64_t size; /* bytes, a multiple of DISK_SECTOR */
     char *path;
+    struct disk_tap *tap; /* NULL: none */
 };
 
 int disk_open(struct disk *d, const char *path, bool read_only,
               struct error *err) must_check;
+/* A disk without a file: its tap plays it. */
+int disk_open_tap(struct disk *d, const char *name, uint64_t size,
+                  bool read_only, struct disk_tap *tap,
+                  struct error *err) must_check;
 void disk_close(struct disk *d);
 
 /* The vectors are consumed (changed) by the call. */

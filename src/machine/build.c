@@ -66,6 +66,24 @@ static void console_on_closed(void *ctx, int err)
     machine_request(ctx, MACHINE_STOPPED, 0);
 }
 
+static void console_on_input(void *ctx, enum console_input kind,
+                             const void *data, size_t len)
+{
+    static const enum record_kind kinds[] = {
+        [CONSOLE_KEYS] = RECORD_KEYS,
+        [CONSOLE_BREAK] = RECORD_BREAK,
+        [CONSOLE_RESIZE] = RECORD_RESIZE,
+    };
+
+    det_event(ctx, kinds[kind], data, len);
+}
+
+static const struct console_events machine_det_console_events = {
+    .quit = console_on_quit,
+    .closed = console_on_closed,
+    .input = console_on_input,
+};
+
 static const struct console_events machine_console_events = {
     .quit = console_on_quit,
     .closed = console_on_closed,
@@ -79,6 +97,16 @@ static void machine_grace_over(struct timer *t)
     machine_request(m, MACHINE_STOPPED, 0);
 }
 
+void machine_button(struct machine *m)
+{
+    if (!acpi_pm_power_button(&m->pm)) {
+        machine_request(m, MACHINE_STOPPED, 0);
+        return;
+    }
+    log_info("power button pressed; a second signal stops the machine");
+    timer_arm(&m->grace, clock_now(&m->clock) + GRACE_NS);
+}
+
 /* The power button first; a second signal, or no answer, stops. */
 static void machine_on_signal(struct loop_fd *lf, uint32_t events)
 {
@@ -88,13 +116,13 @@ static void machine_on_signal(struct loop_fd *lf, uint32_t events)
     (void)events;
     if (read(lf->fd, &si, sizeof(si)) != sizeof(si))
         return;
-    if (m->button_pressed || gdb_held(m) || !acpi_pm_power_button(&m->pm)) {
+    if (m->button_pressed || gdb_held(m))
         machine_request(m, MACHINE_STOPPED, 0);
-        return;
-    }
+    else if (m->det)
+        det_event(m, RECORD_BUTTON, NULL, 0);
+    else
+        machine_button(m);
     m->button_pressed = true;
-    log_info("power button pressed; a second signal stops the machine");
-    timer_arm(&m->grace, clock_now(&m->clock) + GRACE_NS);
 }
 
 static int step_signals(struct machine *m, struct error *err)
@@ -144,13 +172,24 @@ static void unstep_boot_files(struct machine *m)
     boot_close(&m->boot);
 }
 
+static int step_disk(struct machine *m, unsigned i, struct error *err)
+{
+    const struct machine_config *cfg = m->cfg;
+    struct disk *d = &m->disk[i];
+    bool ro = cfg->disk[i].read_only;
+
+    if (!cfg->replay)
+        return disk_open(d, cfg->disk[i].path, ro, err);
+    return disk_open_tap(d, cfg->disk[i].path,
+                         replayer_disk_size(cfg->replay, i), ro, NULL, err);
+}
+
 static int step_disks(struct machine *m, struct error *err)
 {
     unsigned i;
 
     for (i = 0; i < m->cfg->disks; i++) {
-        if (disk_open(&m->disk[i], m->cfg->disk[i].path,
-                      m->cfg->disk[i].read_only, err)) {
+        if (step_disk(m, i, err)) {
             while (i--)
                 disk_close(&m->disk[i]);
             return -err->code;
@@ -216,7 +255,10 @@ static int step_legacy(struct machine *m, struct error *err)
         return -err->code;
     machine_device(m, &m->i8254.dev);
     if (mc146818_init(&m->rtc, &m->mem, &m->loop, LINE(MC146818_IRQ),
-                      machine_wall_ns() - (int64_t)clock_now(&m->clock), err))
+                      m->det
+                          ? det_epoch(m)
+                          : machine_wall_ns() - (int64_t)clock_now(&m->clock),
+                      err))
         return -err->code;
     machine_device(m, &m->rtc.dev);
     if (i8042_init(&m->i8042, &m->mem, &m->board, err))
@@ -253,7 +295,9 @@ static int step_pci(struct machine *m, struct error *err)
 
 static int step_console(struct machine *m, struct error *err)
 {
-    return console_init(&m->console, &m->loop, &machine_console_events, m, err);
+    return console_init(
+        &m->console, &m->loop,
+        m->det ? &machine_det_console_events : &machine_console_events, m, err);
 }
 
 static void unstep_console(struct machine *m)
@@ -344,6 +388,7 @@ static const struct machine_step machine_steps[] = {
     {"symbols", machine_symbols_init, machine_symbols_fini},
     {"disks", step_disks, unstep_disks},
     {"event loop", step_loop, unstep_loop},
+    {"deterministic run", det_init, det_fini},
     {"memory", step_mem, unstep_mem},
     {"interrupt controllers", step_irqchip, unstep_irqchip},
     {"vCPUs", machine_cpus_init, machine_cpus_fini},

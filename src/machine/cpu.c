@@ -25,7 +25,7 @@ static bool machine_cpu_parks(const struct machine *m)
  * Sleeps until there is something to look at. A vCPU that waits for its
  * start-up message has no other business than INIT, SIPI and kicks.
  */
-static bool machine_cpu_awake(const struct machine_cpu *mc)
+bool machine_cpu_awake(const struct machine_cpu *mc)
 {
     uint32_t attn = atomic_load(&mc->cpu.attn);
 
@@ -82,8 +82,7 @@ static bool machine_cpu_gate(struct machine_cpu *mc)
     return go;
 }
 
-/* After the end: nothing runs until the event thread has decided. */
-static void machine_cpu_stuck(struct machine_cpu *mc)
+void machine_cpu_stuck(struct machine_cpu *mc)
 {
     struct machine *m = mc->m;
 
@@ -93,7 +92,7 @@ static void machine_cpu_stuck(struct machine_cpu *mc)
     pthread_mutex_unlock(&m->park_lock);
 }
 
-static void machine_cpu_failed(struct machine_cpu *mc, const struct error *err)
+void machine_cpu_failed(struct machine_cpu *mc, const struct error *err)
 {
     struct machine *m = mc->m;
 
@@ -177,7 +176,13 @@ int machine_cpus_start(struct machine *m, struct error *err)
     for (i = 0; i < m->cfg->cpus; i++) {
         struct machine_cpu *mc = &m->cpu[i];
         char name[16];
-        int e = pthread_create(&mc->thread, NULL, machine_cpu_thread, mc);
+        int e;
+
+        if (m->det && i)
+            break; /* one thread for all */
+        e = pthread_create(&mc->thread, NULL,
+                           m->det ? det_thread : machine_cpu_thread,
+                           m->det ? (void *)m : mc);
 
         if (e)
             return error_set(err, e,
@@ -237,6 +242,8 @@ static int machine_cpu_init(struct machine *m, unsigned i, uint32_t khz,
     cpu->wake = machine_cpu_wake;
     cpu->apic_page = LAPIC_PAGE_OFF;
     cpu->tsc_khz = khz;
+    if (m->det)
+        det_attach(m, cpu);
     if (mmu_init(cpu, err))
         return -err->code;
     if (m->cfg->engine->vcpu_init(cpu, err)) {
@@ -258,7 +265,7 @@ static void machine_cpus_undo(struct machine *m, unsigned count)
 int machine_cpus_init(struct machine *m, struct error *err)
 {
     struct vcpu *cpus[GUEST_VCPUS_MAX];
-    uint32_t khz = machine_tsc_khz();
+    uint32_t khz = m->det ? DET_TSC_KHZ : machine_tsc_khz();
     unsigned i;
 
     for (i = 0; i < m->cfg->cpus; i++) {
@@ -311,9 +318,14 @@ static void machine_cpu_entry(struct vcpu *cpu, const struct boot_state *b)
     vcpu_update_mode(cpu);
 }
 
+uint64_t machine_tsc(const struct machine *m)
+{
+    return m->det ? clock_now(&m->clock) : __builtin_ia32_rdtsc();
+}
+
 void machine_cpus_reset(struct machine *m)
 {
-    uint64_t tsc = __builtin_ia32_rdtsc();
+    uint64_t tsc = machine_tsc(m);
     unsigned i;
 
     for (i = 0; i < m->cfg->cpus; i++) {

@@ -30,14 +30,14 @@
 static void gdb_hold(struct gdb *g)
 {
     if (!g->held)
-        g->tsc = __builtin_ia32_rdtsc();
+        g->tsc = machine_tsc(g->m);
     g->held = true;
     loop_time_stop(&g->m->loop);
 }
 
 static void gdb_let_go(struct gdb *g)
 {
-    uint64_t tsc = __builtin_ia32_rdtsc() - g->tsc;
+    uint64_t tsc = machine_tsc(g->m) - g->tsc;
     uint64_t ns = loop_time_go(&g->m->loop);
     unsigned i;
 
@@ -58,7 +58,7 @@ bool gdb_held(const struct machine *m)
 void gdb_powered_on(struct machine *m)
 {
     if (m->gdb)
-        m->gdb->tsc = __builtin_ia32_rdtsc();
+        m->gdb->tsc = machine_tsc(m);
 }
 
 static void gdb_want(struct gdb *g, int stopper)

@@ -89,12 +89,19 @@ const struct vcpu_intr_ops machine_intr_ops = {
 
 /* --- APIC to vCPU --- */
 
+static void glue_attn(struct machine_cpu *mc, uint32_t bits)
+{
+    vcpu_attn_set(&mc->cpu, bits);
+    if (mc->m->det)
+        det_poke(mc);
+}
+
 static void glue_intr(void *ctx, bool pending)
 {
     struct machine_cpu *mc = ctx;
 
     if (pending)
-        vcpu_attn_set(&mc->cpu, ATTN_INTR);
+        glue_attn(mc, ATTN_INTR);
     else
         vcpu_attn_clear(&mc->cpu, ATTN_INTR);
 }
@@ -103,7 +110,7 @@ static void glue_nmi(void *ctx)
 {
     struct machine_cpu *mc = ctx;
 
-    vcpu_attn_set(&mc->cpu, ATTN_NMI);
+    glue_attn(mc, ATTN_NMI);
 }
 
 /*
@@ -115,7 +122,7 @@ static void glue_init(void *ctx)
     struct machine_cpu *mc = ctx;
 
     vcpu_attn_clear(&mc->cpu, ATTN_SIPI);
-    vcpu_attn_set(&mc->cpu, ATTN_INIT);
+    glue_attn(mc, ATTN_INIT);
 }
 
 static void glue_sipi(void *ctx, uint8_t vector)
@@ -124,7 +131,7 @@ static void glue_sipi(void *ctx, uint8_t vector)
 
     /* Read only after ATTN_SIPI was seen. */
     mc->cpu.sipi_vector = vector;
-    vcpu_attn_set(&mc->cpu, ATTN_SIPI);
+    glue_attn(mc, ATTN_SIPI);
 }
 
 static uint64_t glue_tsc(void *ctx)

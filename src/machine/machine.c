@@ -123,6 +123,7 @@ static int machine_live(struct machine *m, struct error *err)
             loop_run(&m->loop);
         while (machine_serve(m, err));
     machine_cpus_stop(m);
+    det_end(m);
     return m->result.end == MACHINE_FAILED ? -err->code : 0;
 }
 

@@ -11,6 +11,7 @@
 #include "base/error.h"
 
 struct engine_ops;
+struct replayer;
 
 #define MACHINE_DISKS_MAX 8
 
@@ -31,6 +32,12 @@ struct machine_config {
     const char *symbols; /* file for the kernel's names; NULL: the guest's */
     const char *gdb;     /* where a debugger connects, gdb.h; NULL: nowhere */
     bool gdb_nowait;     /* runs without waiting for it */
+    /* A run that can be repeated exactly, machine/det.h. */
+    bool deterministic;
+    bool seeded; /* seed was given */
+    uint64_t seed;
+    const char *record;      /* file; implies deterministic */
+    struct replayer *replay; /* likewise; machine/record.h */
 };
 
 /* Why a machine ended. */

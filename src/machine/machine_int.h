@@ -24,12 +24,14 @@
 #include "inspect/symbols.h"
 #include "io/console.h"
 #include "irq/irqchip.h"
+#include "machine/det.h"
 #include "machine/gdb.h"
 #include "machine/machine.h"
 #include "x86/cpuid.h"
 
 #define MACHINE_DEVICES_MAX (16 + MACHINE_DISKS_MAX)
 
+struct det;
 struct machine;
 
 struct machine_cpu {
@@ -89,6 +91,7 @@ struct machine {
     struct error failure;
     struct gdb *gdb;         /* NULL without --gdb */
     struct symbols *symbols; /* see machine_symbols() */
+    struct det *det;         /* NULL unless deterministic */
     unsigned built;          /* steps of machine_steps that are done */
 };
 
@@ -111,6 +114,15 @@ void machine_cpus_fini(struct machine *m);
 void machine_cpus_reset(struct machine *m);
 int machine_cpus_start(struct machine *m, struct error *err) must_check;
 void machine_cpus_stop(struct machine *m);
+/* Can anything end this vCPU's sleep now? */
+bool machine_cpu_awake(const struct machine_cpu *mc);
+/* After the end: nothing runs until the event thread has decided. */
+void machine_cpu_stuck(struct machine_cpu *mc);
+void machine_cpu_failed(struct machine_cpu *mc, const struct error *err);
+/* The guest's power button, or an end if it has none. Device lock. */
+void machine_button(struct machine *m);
+/* The host's TSC, or the deterministic machine's clock. */
+uint64_t machine_tsc(const struct machine *m);
 /* Returns when no vCPU runs; without the device lock. */
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);

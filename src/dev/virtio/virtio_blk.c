@@ -313,8 +313,11 @@ static bool queue_take(struct virtio_blk *b, unsigned n)
     r->queue = n;
     r->status = req_prepare(b, r);
     if (r->status == S_OK && r->head.type != T_GET_ID) {
-        req_submit(b, r);
-        return true;
+        if (!b->at_once) {
+            req_submit(b, r);
+            return true;
+        }
+        req_serve(b, r);
     }
     req_complete(b, r);
     req_free(b, r);
@@ -554,7 +557,7 @@ static int blk_start(struct virtio_blk *b, struct pci_host *host,
     if (b->done_fd.fd < 0)
         return error_set(err, errno, "eventfd: %s", strerror(errno));
     if (loop_add(b->v.loop, &b->done_fd, EPOLLIN, err) ||
-        pci_add(host, &b->v.pci, err) || worker_start(b, err))
+        pci_add(host, &b->v.pci, err) || (!b->at_once && worker_start(b, err)))
         return -err->code;
     return 0;
 }
@@ -572,6 +575,7 @@ int virtio_blk_init(struct virtio_blk *b, unsigned instance,
     virtio_init(&b->v, &blk_class, &virtio_blk_ops, instance, host, features,
                 queues, QUEUE_SIZE);
     b->v.loop = loop;
+    b->at_once = loop->clock->source != NULL;
     b->disk = disk;
     strncpy(b->serial, serial ? serial : "", VIRTIO_BLK_SERIAL);
     b->done_fd = (struct loop_fd){-1, blk_done};

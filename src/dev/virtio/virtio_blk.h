@@ -23,6 +23,7 @@ struct virtio_blk {
     struct virtio_blk_req *pool, *free; /* as many as descriptors, shared */
     unsigned pool_len;
 
+    bool at_once; /* deterministic: done when the driver notifies */
     pthread_t worker;
     bool worker_on;
     struct loop_fd done_fd; /* eventfd: `done` is not empty */
@@ -35,7 +36,8 @@ struct virtio_blk {
 
 /*
  * disk stays the caller's and must outlive the device. serial: what GET_ID
- * answers, at most 20 bytes. queues: 1..VIRTIO_QUEUES_MAX. Starts a thread.
+ * answers, at most 20 bytes. queues: 1..VIRTIO_QUEUES_MAX. Starts a thread,
+ * unless the loop's clock has a source: then all I/O is done in the notify.
  */
 int virtio_blk_init(struct virtio_blk *b, unsigned instance,
                     struct pci_host *host, struct loop *loop, struct disk *disk,

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * record.c - writing and reading the file of a recorded run.
+ *
+ * The file may come from anywhere: each length is checked against the file,
+ * and each payload has zstd's checksum, before anything believes it.
+ */
+#include "machine/record.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/state.h"
+#include "mem/guest_mem.h"
+
+#define MAGIC    "RFRECORD"
+#define VERSION  1u
+#define LEVEL    1         /* of zstd: the guest waits for it */
+#define LEN_MAX  (1 * GiB) /* of a payload */
+#define TEXT_MAX 65536u    /* of a command line */
+
+struct record_file_head {
+    char magic[8];
+    uint32_t version, reserved;
+};
+
+struct record_head {
+    uint32_t kind, reserved;
+    uint64_t time;
+    uint64_t len;    /* of the payload */
+    uint64_t stored; /* of its zstd frame, which follows */
+};
+
+/* The payload of RECORD_DISK; what a read returned follows. */
+struct record_disk {
+    uint32_t disk, op;
+    uint64_t off, len;
+    int32_t rc;
+    uint32_t unmap;
+    uint64_t written; /* hash of what a write wrote */
+};
+
+static_assert(sizeof(struct record_file_head) == 16, "file head");
+static_assert(sizeof(struct record_head) == 32, "chunk head");
+static_assert(sizeof(struct record_disk) == 40, "disk operation");
+static_assert(sizeof(struct record_end) == 16, "end");
+
+struct recorder {
+    int fd;
+    const char *path;
+    bool broken;
+    ZSTD_CCtx *zstd;
+    uint8_t *buf; /* compressed */
+    size_t room;
+    uint8_t *raw; /* a disk operation being put together */
+    size_t raw_room;
+};
+
+struct replayer {
+    int fd;
+    char *path;
+    uint64_t size, at; /* of the file; where the next chunk begins */
+    ZSTD_DCtx *zstd;
+    struct record_chunk chunk;
+    bool have; /* `chunk` has not been used up */
+    size_t room;
+    uint8_t *buf;
+    size_t buf_room;
+    int kernel, initrd; /* memfds, -1: none */
+    char kernel_path[32], initrd_path[32];
+    char *append, *cpu;
+    struct record_origin origin;
+    uint64_t disk_size[MACHINE_DISKS_MAX];
+    char disk_name[MACHINE_DISKS_MAX][24];
+};
+
+static int no_memory(struct error *err)
+{
+    return error_set(err, ENOMEM, "out of memory");
+}
+
+static bool grow(uint8_t **buf, size_t *room, size_t want)
+{
+    uint8_t *p;
+
+    if (want <= *room)
+        return true;
+    p = realloc(*buf, want);
+    if (!p)
+        return false;
+    *buf = p;
+    *room = want;
+    return true;
+}
+
+/* --- writing --- */
+
+static void recorder_fail(struct recorder *r, int e)
+{
+    r->broken = true;
+    log_error("--record %s: %s; the guest goes on, unrecorded from here",
+              r->path, strerror(e));
+}
+
+static void recorder_write(struct recorder *r, const void *buf, size_t len)
+{
+    const uint8_t *p = buf;
+
+    while (len && !r->broken) {
+        ssize_t n = write(r->fd, p, len);
+
+        if (n < 0 && errno != EINTR)
+            recorder_fail(r, errno);
+        if (n > 0) {
+            p += n;
+            len -= (size_t)n;
+        }
+    }
+}
+
+void recorder_put(struct recorder *r, enum record_kind kind, uint64_t time,
+                  const void *data, size_t len)
+{
+    struct record_head head = {.kind = kind, .time = time, .len = len};
+    size_t bound = ZSTD_compressBound(len), n;
+
+    if (r->broken)
+        return;
+    if (!grow(&r->buf, &r->room, sizeof(head) + bound)) {
+        recorder_fail(r, ENOMEM);
+        return;
+    }
+    n = ZSTD_compress2(r->zstd, r->buf + sizeof(head), bound, data, len);
+    if (ZSTD_isError(n)) {
+        recorder_fail(r, ENOMEM);
+        return;
+    }
+    head.stored = n;
+    memcpy(r->buf, &head, sizeof(head));
+    recorder_write(r, r->buf, sizeof(head) + n); /* whole, or cut at the end */
+}
+
+static uint64_t iov_hash(const struct disk_request *req)
+{
+    uint64_t h = 0;
+    unsigned i;
+
+    for (i = 0; i < req->n; i++)
+        h = hash64(h, req->iov[i].iov_base, req->iov[i].iov_len);
+    return h;
+}
+
+void recorder_put_disk(struct recorder *r, uint64_t time, unsigned disk,
+                       const struct disk_request *req, int rc)
+{
+    bool data = req->op == DISK_READ && !rc;
+    size_t len = sizeof(struct record_disk) + (data ? req->len : 0);
+    struct record_disk head = {.disk = disk,
+                               .op = req->op,
+                               .off = req->off,
+                               .len = req->len,
+                               .rc = rc,
+                               .unmap = req->unmap};
+    uint8_t *to;
+    unsigned i;
+
+    if (req->op == DISK_WRITE)
+        head.written = iov_hash(req);
+    if (!grow(&r->raw, &r->raw_room, len)) {
+        recorder_fail(r, ENOMEM);
+        return;
+    }
+    memcpy(r->raw, &head, sizeof(head));
+    to = r->raw + sizeof(head);
+    for (i = 0; data && i < req->n; i++) {
+        memcpy(to, req->iov[i].iov_base, req->iov[i].iov_len);
+        to += req->iov[i].iov_len;
+    }
+    recorder_put(r, RECORD_DISK, time, r->raw, len);
+}
+
+static void put_text(struct state_writer *w, const char *name,
+                     const char *name_len, const char *text)
+{
+    size_t len = text ? strlen(text) + 1 : 0;
+
+    state_put(w, name_len, len);
+    if (len)
+        state_put_blob(w, name, text, len);
+}
+
+static int put_config(struct recorder *r, const struct machine_config *cfg,
+                      const struct disk *disks, const struct record_origin *o,
+                      struct error *err)
+{
+    struct state_writer *w = state_writer_new();
+    const uint8_t *bytes = NULL;
+    size_t len;
+    unsigned i;
+
+    if (!w)
+        return no_memory(err);
+    state_begin(w, "machine", 0, 1);
+    state_put(w, "cpus", cfg->cpus);
+    state_put(w, "memory", cfg->memory);
+    state_put(w, "seed", o->seed);
+    state_put(w, "epoch", (uint64_t)o->epoch_ns);
+    put_text(w, "append", "append_len", cfg->append);
+    put_text(w, "cpu", "cpu_len", cfg->cpu);
+    state_put(w, "disks", cfg->disks);
+    state_put(w, "no_reboot", cfg->no_reboot);
+    state_end(w);
+    for (i = 0; i < cfg->disks; i++) {
+        state_begin(w, "disk", i, 1);
+        state_put(w, "size", disks[i].size);
+        state_put(w, "read_only", disks[i].read_only);
+        state_end(w);
+    }
+    bytes = state_writer_bytes(w, &len);
+    if (bytes)
+        recorder_put(r, RECORD_CONFIG, 0, bytes, len);
+    state_writer_free(w);
+    return bytes ? 0 : no_memory(err);
+}
+
+static int put_file(struct recorder *r, enum record_kind kind, const char *path,
+                    struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), e = errno;
+    void *p = MAP_FAILED;
+    struct stat st;
+
+    if (fd >= 0 && !fstat(fd, &st))
+        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        e = errno;
+    if (fd >= 0)
+        close(fd);
+    if (p == MAP_FAILED)
+        return error_set(err, e, "%s: %s", path, strerror(e));
+    recorder_put(r, kind, 0, p, (size_t)st.st_size);
+    munmap(p, (size_t)st.st_size);
+    return 0;
+}
+
+static int recorder_begin(struct recorder *r, const struct machine_config *cfg,
+                          const struct disk *disks,
+                          const struct record_origin *o, struct error *err)
+{
+    struct record_file_head head = {.magic = MAGIC, .version = VERSION};
+    int e;
+
+    r->zstd = ZSTD_createCCtx();
+    if (!r->zstd)
+        return no_memory(err);
+    ZSTD_CCtx_setParameter(r->zstd, ZSTD_c_compressionLevel, LEVEL);
+    ZSTD_CCtx_setParameter(r->zstd, ZSTD_c_checksumFlag, 1);
+    r->fd = open(r->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    e = errno;
+    if (r->fd < 0)
+        return error_set(err, e, "--record %s: %s", r->path, strerror(e));
+    recorder_write(r, &head, sizeof(head));
+    if (put_config(r, cfg, disks, o, err) ||
+        put_file(r, RECORD_KERNEL, cfg->kernel, err) ||
+        (cfg->initrd && put_file(r, RECORD_INITRD, cfg->initrd, err)))
+        return -err->code;
+    if (r->broken) /* it has been said why */
+        return error_set(err, EIO, "--record %s: not begun", r->path);
+    return 0;
+}
+
+int recorder_open(struct recorder **out, const char *path,
+                  const struct machine_config *cfg, const struct disk *disks,
+                  const struct record_origin *o, struct error *err)
+{
+    struct recorder *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return no_memory(err);
+    r->fd = -1;
+    r->path = path;
+    if (recorder_begin(r, cfg, disks, o, err)) {
+        recorder_close(r);
+        return -err->code;
+    }
+    *out = r;
+    return 0;
+}
+
+void recorder_close(struct recorder *r)
+{
+    if (r->fd >= 0 && close(r->fd) && !r->broken)
+        recorder_fail(r, errno);
+    ZSTD_freeCCtx(r->zstd);
+    free(r->buf);
+    free(r->raw);
+    free(r);
+}
+
+/* --- reading --- */
+
+static int bad_file(const struct replayer *r, struct error *err,
+                    const char *what)
+{
+    return error_set(err, EIO, "%s: %s at byte %llu; the recording is damaged",
+                     r->path, what, (unsigned long long)r->at);
+}
+
+static int file_read_at(const struct replayer *r, uint64_t at, void *buf,
+                        size_t len)
+{
+    uint8_t *p = buf;
+
+    while (len) {
+        ssize_t n = pread(r->fd, p, len, (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -EIO;
+        p += n;
+        at += (size_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* The payload of the chunk at r->at into r->chunk. */
+static int chunk_load(struct replayer *r, const struct record_head *head,
+                      struct error *err)
+{
+    size_t n;
+
+    if (head->kind < RECORD_CONFIG || head->kind > RECORD_END ||
+        head->len > LEN_MAX)
+        return bad_file(r, err, "no chunk of a recording");
+    if (!grow(&r->buf, &r->buf_room, head->stored) ||
+        !grow(&r->chunk.data, &r->room, head->len + 1))
+        return no_memory(err);
+    if (file_read_at(r, r->at + sizeof(*head), r->buf, head->stored))
+        return bad_file(r, err, "cannot read");
+    n = ZSTD_decompressDCtx(r->zstd, r->chunk.data, head->len, r->buf,
+                            head->stored);
+    if (ZSTD_isError(n) || n != head->len)
+        return bad_file(r, err, "a wrong checksum");
+    r->chunk.kind = head->kind;
+    r->chunk.time = head->time;
+    r->chunk.len = head->len;
+    r->at += sizeof(*head) + head->stored;
+    r->have = true;
+    return 0;
+}
+
+const struct record_chunk *replayer_next(struct replayer *r, struct error *err)
+{
+    struct record_head head;
+
+    if (r->have)
+        return &r->chunk;
+    if (r->size - r->at < sizeof(head))
+        return NULL; /* the end, or the beginning of a chunk that was cut */
+    if (file_read_at(r, r->at, &head, sizeof(head))) {
+        bad_file(r, err, "cannot read");
+        return NULL;
+    }
+    if (head.stored > r->size - r->at - sizeof(head))
+        return NULL;
+    return chunk_load(r, &head, err) ? NULL : &r->chunk;
+}
+
+void replayer_done(struct replayer *r)
+{
+    r->have = false;
+}
+
+static bool disk_same(const struct record_disk *h, unsigned disk,
+                      const struct disk_request *req)
+{
+    return h->disk == disk && h->op == req->op && h->off == req->off &&
+           h->len == req->len && h->unmap == req->unmap &&
+           (req->op != DISK_WRITE || h->written == iov_hash(req));
+}
+
+int replayer_disk(struct replayer *r, unsigned disk,
+                  const struct disk_request *req, int *rc, struct error *err)
+{
+    const struct record_chunk *c = replayer_next(r, err);
+    struct record_disk head;
+    const uint8_t *from;
+    unsigned i;
+
+    if (!c)
+        return err->code ? -err->code
+                         : error_set(err, ENODATA, "the recording ends here");
+    if (c->kind != RECORD_DISK || c->len < sizeof(head))
+        return error_set(err, EILSEQ, "there is no disk operation here");
+    memcpy(&head, c->data, sizeof(head));
+    if (!disk_same(&head, disk, req))
+        return error_set(err, EILSEQ, "the disk operation is another");
+    if (head.rc > 0 ||
+        c->len !=
+            sizeof(head) + (req->op == DISK_READ && !head.rc ? req->len : 0))
+        return bad_file(r, err, "a disk operation of the wrong length");
+    from = c->data + sizeof(head);
+    for (i = 0; req->op == DISK_READ && !head.rc && i < req->n; i++) {
+        memcpy(req->iov[i].iov_base, from, req->iov[i].iov_len);
+        from += req->iov[i].iov_len;
+    }
+    *rc = head.rc;
+    replayer_done(r);
+    return 0;
+}
+
+static char *get_text(struct state_reader *s, const char *name,
+                      const char *name_len)
+{
+    size_t len = state_get_max(s, name_len, TEXT_MAX);
+    char *text = len ? malloc(len) : NULL;
+
+    if (!text)
+        return NULL;
+    state_get_blob(s, name, text, len);
+    text[len - 1] = 0;
+    return text;
+}
+
+static void get_disks(struct replayer *r, struct state_reader *s,
+                      struct machine_config *cfg)
+{
+    unsigned i;
+
+    for (i = 0; i < cfg->disks; i++) {
+        state_open(s, "disk", i, 1);
+        r->disk_size[i] =
+            align_down(state_get_max(s, "size", INT64_MAX), DISK_SECTOR);
+        snprintf(r->disk_name[i], sizeof(r->disk_name[i]), "recorded disk %u",
+                 i);
+        cfg->disk[i].path = r->disk_name[i];
+        cfg->disk[i].read_only = state_get_max(s, "read_only", 1);
+    }
+}
+
+static int get_config(struct replayer *r, const struct record_chunk *c,
+                      struct machine_config *cfg, struct error *err)
+{
+    struct state_reader *s = state_reader_new(c->data, c->len, err);
+    int rc;
+
+    if (!s)
+        return -err->code;
+    state_open(s, "machine", 0, 1);
+    cfg->cpus = (unsigned)state_get_max(s, "cpus", GUEST_VCPUS_MAX);
+    cfg->memory = align_down(state_get(s, "memory"), PAGE_SIZE);
+    r->origin.seed = state_get(s, "seed");
+    r->origin.epoch_ns = (int64_t)state_get_max(s, "epoch", INT64_MAX);
+    cfg->append = r->append = get_text(s, "append", "append_len");
+    cfg->cpu = r->cpu = get_text(s, "cpu", "cpu_len");
+    cfg->disks = (unsigned)state_get_max(s, "disks", MACHINE_DISKS_MAX);
+    cfg->no_reboot = state_get_max(s, "no_reboot", 1);
+    get_disks(r, s, cfg);
+    rc = state_result(s, err);
+    state_reader_free(s);
+    if (!rc && (!cfg->cpus || !cfg->memory))
+        rc = bad_file(r, err, "a machine without CPUs or memory");
+    return rc;
+}
+
+/* The payload as a file of its own, with a name that can be opened. */
+static int get_file(const struct record_chunk *c, int *fd, char *path,
+                    size_t len, struct error *err)
+{
+    size_t done = 0;
+    int e;
+
+    *fd = memfd_create("recorded", MFD_CLOEXEC);
+    while (*fd >= 0 && done < c->len) {
+        ssize_t n = write(*fd, c->data + done, c->len - done);
+
+        if (n < 0 && errno != EINTR)
+            break;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    e = errno;
+    if (*fd < 0 || done < c->len)
+        return error_set(err, e, "unpacking the recording: %s", strerror(e));
+    snprintf(path, len, "/proc/self/fd/%d", *fd);
+    return 0;
+}
+
+/* Configuration, kernel, and perhaps an initramfs: what comes first. */
+static int get_start(struct replayer *r, struct machine_config *cfg,
+                     struct error *err)
+{
+    const struct record_chunk *c = replayer_next(r, err);
+
+    if (!c || c->kind != RECORD_CONFIG)
+        return err->code ? -err->code : bad_file(r, err, "no configuration");
+    if (get_config(r, c, cfg, err))
+        return error_prefix(err, "%s", r->path);
+    replayer_done(r);
+    c = replayer_next(r, err);
+    if (!c || c->kind != RECORD_KERNEL)
+        return err->code ? -err->code : bad_file(r, err, "no kernel");
+    if (get_file(c, &r->kernel, r->kernel_path, sizeof(r->kernel_path), err))
+        return -err->code;
+    cfg->kernel = r->kernel_path;
+    replayer_done(r);
+    c = replayer_next(r, err);
+    if (!c || c->kind != RECORD_INITRD)
+        return err->code ? -err->code : 0;
+    if (get_file(c, &r->initrd, r->initrd_path, sizeof(r->initrd_path), err))
+        return -err->code;
+    cfg->initrd = r->initrd_path;
+    replayer_done(r);
+    return 0;
+}
+
+static int replayer_begin(struct replayer *r, struct machine_config *cfg,
+                          struct error *err)
+{
+    struct record_file_head head;
+    struct stat st;
+
+    r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
+    if (r->fd < 0 || fstat(r->fd, &st))
+        return error_set(err, errno, "%s: %s", r->path, strerror(errno));
+    r->size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    if (r->size < sizeof(head) || file_read_at(r, 0, &head, sizeof(head)) ||
+        memcmp(head.magic, MAGIC, sizeof(head.magic)))
+        return error_set(err, EINVAL,
+                         "%s: not a recording; make one with --record",
+                         r->path);
+    if (head.version != VERSION)
+        return error_set(err, EINVAL,
+                         "%s: a recording of version %u, and this program "
+                         "replays version %u",
+                         r->path, head.version, VERSION);
+    r->at = sizeof(head);
+    r->zstd = ZSTD_createDCtx();
+    if (!r->zstd)
+        return no_memory(err);
+    return get_start(r, cfg, err);
+}
+
+int replayer_open(struct replayer **out, const char *path,
+                  struct machine_config *cfg, struct error *err)
+{
+    struct replayer *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return no_memory(err);
+    r->fd = r->kernel = r->initrd = -1;
+    r->path = strdup(path);
+    err->code = 0;
+    if (!r->path || replayer_begin(r, cfg, err)) {
+        replayer_close(r);
+        return err->code ? -err->code : no_memory(err);
+    }
+    cfg->replay = *out = r;
+    return 0;
+}
+
+void replayer_close(struct replayer *r)
+{
+    if (r->fd >= 0)
+        close(r->fd);
+    if (r->kernel >= 0)
+        close(r->kernel);
+    if (r->initrd >= 0)
+        close(r->initrd);
+    ZSTD_freeDCtx(r->zstd);
+    free(r->chunk.data);
+    free(r->buf);
+    free(r->append);
+    free(r->cpu);
+    free(r->path);
+    free(r);
+}
+
+const struct record_origin *replayer_origin(const struct replayer *r)
+{
+    return &r->origin;
+}
+
+uint64_t replayer_disk_size(const struct replayer *r, unsigned disk)
+{
+    return r->disk_size[disk];
+}
