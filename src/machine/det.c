@@ -195,6 +195,28 @@ static void det_diverged(struct det *d, const struct error *why)
     det_failed(d, &err);
 }
 
+/* The user or the host ended it, not the guest. */
+static bool ended_from_outside(const struct record_chunk *c,
+                               struct record_end *end)
+{
+    if (c->len != sizeof(*end))
+        return false;
+    memcpy(end, c->data, sizeof(*end));
+    return end->end == MACHINE_QUIT || end->end == MACHINE_STOPPED;
+}
+
+/*
+ * When the chunk is to be let in. A guest that ends itself does so at the
+ * recorded time, perhaps by what does not retire (a triple fault): it is late
+ * behind it.
+ */
+static uint64_t chunk_time(const struct record_chunk *c)
+{
+    struct record_end end;
+
+    return c->time + (c->kind == RECORD_END && !ended_from_outside(c, &end));
+}
+
 /* When the recording has something from outside; NEVER: the guest is first. */
 static uint64_t replay_deadline(struct det *d)
 {
@@ -206,17 +228,7 @@ static uint64_t replay_deadline(struct det *d)
     c = replayer_next(d->rep, &err);
     if (!c)
         return det_now(&d->source); /* it ends here */
-    return c->kind == RECORD_DISK ? NEVER : c->time;
-}
-
-/* What the recording's end says; true: the user or the host ended it. */
-static bool end_from_outside(const struct record_chunk *c,
-                             struct record_end *end)
-{
-    if (c->len != sizeof(*end))
-        return false;
-    memcpy(end, c->data, sizeof(*end));
-    return end->end == MACHINE_QUIT || end->end == MACHINE_STOPPED;
+    return c->kind == RECORD_DISK ? NEVER : chunk_time(c);
 }
 
 static void replay_end(struct det *d, const struct record_chunk *c)
@@ -224,11 +236,11 @@ static void replay_end(struct det *d, const struct record_chunk *c)
     struct record_end end;
     struct error err;
 
-    if (end_from_outside(c, &end)) {
+    if (ended_from_outside(c, &end)) {
         machine_request(d->m, end.end, end.debug_value);
         return;
     }
-    error_set(&err, EILSEQ, "the recorded guest ended here, this one goes on");
+    error_set(&err, EILSEQ, "the recorded guest had ended, this one goes on");
     det_diverged(d, &err);
 }
 
@@ -239,7 +251,7 @@ static void replay_let_in(struct det *d)
     struct error err = {0};
 
     while ((c = replayer_next(d->rep, &err)) && c->kind != RECORD_DISK &&
-           c->time <= det_now(&d->source)) {
+           chunk_time(c) <= det_now(&d->source)) {
         if (c->kind == RECORD_END) {
             replay_end(d, c);
             return;

@@ -414,5 +414,6 @@ const struct engine_ops engine_interp_plain = {
     .run = interp_run,
     .kick = interp_kick,
     .vcpu_fini = interp_fini,
+    .exact = true,
     .forget_code = interp_forget,
 };
