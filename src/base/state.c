@@ -434,3 +434,57 @@ int state_result(struct state_reader *r, struct error *err)
     *err = r->err;
     return -err->code;
 }
+
+/* --- going through all of it --- */
+
+static void piece_name(const struct piece *s, char *buf, size_t room)
+{
+    size_t len = MIN((size_t)(s->end - s->p), room - 1);
+
+    memcpy(buf, s->p, len);
+    buf[len] = '\0';
+}
+
+void state_first(const struct state_reader *r, struct state_cursor *c)
+{
+    struct piece all = reader_sections(r);
+
+    *c = (struct state_cursor){.next = all.p, .end = all.end};
+}
+
+static bool next_section(struct state_cursor *c)
+{
+    struct piece all = {c->next, c->end};
+    struct section s;
+
+    if (all.p >= all.end || !take_section(&all, &s))
+        return false;
+    c->next = all.p;
+    c->fields = s.fields.p;
+    c->fields_end = s.fields.end;
+    piece_name(&s.name, c->section.section, sizeof(c->section.section));
+    c->section.instance = (unsigned)s.instance;
+    c->section.version = (unsigned)s.version;
+    return true;
+}
+
+bool state_next(struct state_cursor *c, struct state_item *item)
+{
+    struct piece fields;
+    struct field f;
+
+    while (c->fields == c->fields_end)
+        if (!next_section(c))
+            return false;
+    fields = (struct piece){c->fields, c->fields_end};
+    if (!take_field(&fields, &f))
+        return false; /* the reader has checked: cannot be */
+    c->fields = fields.p;
+    *item = c->section;
+    piece_name(&f.name, item->name, sizeof(item->name));
+    item->blob = f.kind == FIELD_BLOB;
+    item->bytes = f.body.p;
+    item->len = (size_t)(f.body.end - f.body.p);
+    item->value = item->blob ? 0 : load_le(f.body.p, 8);
+    return true;
+}

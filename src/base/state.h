@@ -44,3 +44,27 @@ void state_get_blob(struct state_reader *r, const char *field, void *p,
                     size_t len);
 /* 0, or the first thing that went wrong. */
 int state_result(struct state_reader *r, struct error *err) must_check;
+
+/*
+ * For who shows or compares states without knowing what is in them: all
+ * fields, in the order in which they were written.
+ */
+struct state_item {
+    char section[64]; /* longer names are cut */
+    unsigned instance, version;
+    char name[64];
+    bool blob;
+    uint64_t value;       /* unless it is a blob */
+    const uint8_t *bytes; /* the blob, in the reader's buffer */
+    size_t len;
+};
+
+struct state_cursor {
+    const uint8_t *next, *end;          /* sections to come */
+    const uint8_t *fields, *fields_end; /* of the current one */
+    struct state_item section;
+};
+
+void state_first(const struct state_reader *r, struct state_cursor *c);
+/* False: that was the last. */
+bool state_next(struct state_cursor *c, struct state_item *item);

@@ -42,6 +42,36 @@ static void what_was_written_is_read_in_any_order(void)
     state_writer_free(w);
 }
 
+static void all_fields_are_gone_through_in_order(void)
+{
+    static const char *const want[] = {"uart 0 2 ier", "uart 0 2 rx",
+                                       "uart 1 1 ier", "uart 1 1 rx"};
+    struct state_writer *w = sample();
+    struct state_cursor c;
+    struct state_item it;
+    struct error err;
+    unsigned n = 0;
+    size_t len;
+    const uint8_t *b = state_writer_bytes(w, &len);
+    struct state_reader *r = state_reader_new(b, len, &err);
+    char text[200];
+
+    for (state_first(r, &c); state_next(&c, &it); n++) {
+        snprintf(text, sizeof(text), "%s %u %u %s", it.section, it.instance,
+                 it.version, it.name);
+        CHECK(n < 4 && !strcmp(text, want[n]));
+        CHECK_EQ(it.blob, n & 1);
+        if (n == 1)
+            CHECK(it.len == 5 && !memcmp(it.bytes, "hello", 5));
+        if (n == 2)
+            CHECK_EQ(it.value, UINT64_MAX);
+    }
+    CHECK_EQ(n, 4);
+    CHECK(!state_next(&c, &it));
+    state_reader_free(r);
+    state_writer_free(w);
+}
+
 static void errors_stick_and_name_their_place(void)
 {
     struct state_writer *w = sample();
@@ -118,6 +148,7 @@ static void a_truncated_file_is_refused_or_ends_at_a_section(void)
 int main(void)
 {
     RUN(what_was_written_is_read_in_any_order);
+    RUN(all_fields_are_gone_through_in_order);
     RUN(errors_stick_and_name_their_place);
     RUN(every_flipped_bit_is_noticed);
     RUN(a_truncated_file_is_refused_or_ends_at_a_section);
