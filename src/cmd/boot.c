@@ -5,6 +5,7 @@
 #include "cmd/cmd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "engine/engine.h"
 #include "io/console.h"
 #include "machine/gdb.h"
+#include "machine/lockstep.h"
 #include "machine/machine.h"
 #include "machine/record.h"
 #include "mem/guest_mem.h"
@@ -255,6 +257,22 @@ static int boot_replay(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
+/* Not for users: `ringfence compare' gives it to its machines. */
+static int boot_lockstep(void *ctx, const char *v, struct error *err)
+{
+    struct boot_args *a = ctx;
+    char *end;
+    unsigned long fd = strtoul(v, &end, 10);
+
+    if (a->cfg.lockstep || *v < '0' || *v > '9' || *end || fd > INT_MAX)
+        return error_set(err, EINVAL,
+                         "--lockstep %s: give it once, with a "
+                         "file descriptor",
+                         v);
+    a->cfg.lockstep = lockstep_open((int)fd, err);
+    return a->cfg.lockstep ? 0 : -err->code;
+}
+
 static int boot_verbose(void *ctx, const char *v, struct error *err)
 {
     (void)v;
@@ -317,6 +335,7 @@ static const struct option_spec boot_options[] = {
      "the run that FILE has, again; it needs no other\n"
      "file, and takes any --engine, --gdb or --trace",
      boot_replay},
+    {"lockstep", NULL, "FD", NULL, boot_lockstep},
     {"verbose", "v", NULL, "say more, and count events", boot_verbose},
     {"help", "h", NULL, "this text", boot_help_option},
     {0},
@@ -370,6 +389,26 @@ static int boot_open_replay(struct boot_args *a, struct error *err)
     return replayer_open(&a->replay, a->replay_path, &a->cfg, err);
 }
 
+/* A machine that is compared runs more than once. */
+static int boot_check_lockstep(const struct machine_config *c,
+                               struct error *err)
+{
+    if (!c->lockstep)
+        return 0;
+    if (!c->deterministic && !c->replay)
+        return error_set(err, EINVAL, "--lockstep needs --deterministic");
+    if (c->gdb || c->record)
+        return error_set(err, EINVAL, "%s: not for a machine that is compared",
+                         c->gdb ? "--gdb" : "--record");
+    for (unsigned i = 0; i < c->disks; i++)
+        if (!c->disk[i].read_only && !c->replay)
+            return error_set(err, EINVAL,
+                             "disk %s: the guest will run more than once; "
+                             "give --disk %s,ro",
+                             c->disk[i].path, c->disk[i].path);
+    return 0;
+}
+
 static int boot_check(struct boot_args *a, struct error *err)
 {
     const struct machine_config *c = &a->cfg;
@@ -380,6 +419,8 @@ static int boot_check(struct boot_args *a, struct error *err)
     if (c->seeded && !c->deterministic && !c->record)
         return error_set(err, EINVAL,
                          "--seed needs --deterministic or --record");
+    if (boot_check_lockstep(c, err))
+        return -err->code;
     if (!a->cfg.kernel)
         return error_set(err, EINVAL, "no kernel; give --kernel FILE");
     if (!a->cfg.engine) {
@@ -445,6 +486,7 @@ int cmd_boot(int argc, char **argv)
     }
     if (a->replay)
         replayer_close(a->replay);
+    lockstep_close(a->cfg.lockstep);
     free(a);
     return status;
 }

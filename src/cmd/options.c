@@ -153,8 +153,12 @@ void options_print(const struct option_spec *s)
 {
     for (; s->name; s++) {
         const char *line = s->help;
-        int col = printf("  --%s%s%s", s->name, s->value ? " " : "",
-                         s->value ? s->value : "");
+        int col;
+
+        if (!line)
+            continue; /* not for people */
+        col = printf("  --%s%s%s", s->name, s->value ? " " : "",
+                     s->value ? s->value : "");
 
         while (line && *line) {
             size_t n = strcspn(line, "\n");

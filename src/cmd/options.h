@@ -13,7 +13,7 @@ struct option_spec {
     const char *name;    /* without dashes */
     const char *aliases; /* space-separated, or NULL; "m mem" */
     const char *value;   /* how help names the value; NULL: a flag */
-    const char *help;    /* lines separated by \n */
+    const char *help;    /* lines separated by \n; NULL: none of theirs */
     int (*set)(void *ctx, const char *value, struct error *err);
 };
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "machine/lockstep.h"
 #include "machine/machine_int.h"
 
 /* How long a vCPU runs while others wait, and at most at a time. */
@@ -374,6 +375,8 @@ static int det_run(struct det *d, struct machine_cpu *mc, struct error *err)
         n = MIN(n, MAX(deadline, now + 1) - now);
     if (!d->rep && items_wait(d))
         n = 1; /* it is let in when time has passed */
+    if (d->m->cfg->lockstep)
+        n = MIN(n, lockstep_next(d->m->cfg->lockstep) - d->total);
     d->started = vcpu_insns(&mc->cpu);
     d->limit = d->total + n;
     vcpu_set_limit(&mc->cpu, d->started + n);
@@ -403,6 +406,13 @@ static void det_wait(struct det *d, uint64_t ns)
     pthread_mutex_unlock(&m->park_lock);
 }
 
+/* All vCPUs are halted, and nobody is there to end it. */
+static void det_idle_forever(struct det *d)
+{
+    log_info("all vCPUs are halted, for what will never come: stopping");
+    machine_request(d->m, MACHINE_STOPPED, 0);
+}
+
 /*
  * All vCPUs are halted: on to the next thing on the clock. If somebody could
  * type, time goes by at the host's pace, so that they can.
@@ -414,6 +424,10 @@ static void det_idle(struct det *d)
 
     if (next != NEVER && !typing) {
         d->skew += MAX(next, now + 1) - now;
+        return;
+    }
+    if (next == NEVER && d->m->cfg->lockstep) {
+        det_idle_forever(d);
         return;
     }
     host = clock_host_now();
@@ -487,8 +501,13 @@ static void det_step(struct det *d)
 void *det_thread(void *machine)
 {
     struct machine *m = machine;
+    struct lockstep *ls = m->cfg->lockstep;
 
+    if (ls)
+        lockstep_begin(ls, m);
     while (det_gate(m->det)) {
+        if (ls && det_insns(m) == lockstep_next(ls))
+            lockstep_point(ls, m, det_insns(m));
         det_step(m->det);
         while (console_congested(&m->console) && !det_stopping(m))
             usleep(1000); /* whoever reads the output is slow */

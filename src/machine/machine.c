@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "machine/lockstep.h"
 
 /* Where a BIOS finds how it was reset; Linux writes it. 0x1234: warm. */
 #define BIOS_RESET_FLAG 0x472
@@ -124,6 +125,8 @@ static int machine_live(struct machine *m, struct error *err)
         while (machine_serve(m, err));
     machine_cpus_stop(m);
     det_end(m);
+    if (m->cfg->lockstep)
+        lockstep_end(m->cfg->lockstep, m, det_insns(m));
     return m->result.end == MACHINE_FAILED ? -err->code : 0;
 }
 

@@ -11,6 +11,7 @@
 #include "base/error.h"
 
 struct engine_ops;
+struct lockstep;
 struct replayer;
 
 #define MACHINE_DISKS_MAX 8
@@ -36,8 +37,9 @@ struct machine_config {
     bool deterministic;
     bool seeded; /* seed was given */
     uint64_t seed;
-    const char *record;      /* file; implies deterministic */
-    struct replayer *replay; /* likewise; machine/record.h */
+    const char *record;        /* file; implies deterministic */
+    struct replayer *replay;   /* likewise; machine/record.h */
+    struct lockstep *lockstep; /* who steps a deterministic one; or NULL */
 };
 
 /* Why a machine ended. */
