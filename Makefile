@@ -74,6 +74,14 @@ $(BUILD)/tests/oracle: $(wildcard tests/diff/*.c tests/diff/*.h) $(LIB_OBJ)
 	$(CC) $(ALL_CFLAGS) -Itests/diff $(LDFLAGS) -o $@ \
 	    $(filter %.c %.o,$^) $(LIBS)
 
+# The program with a fault put into its fast handlers, for tests/compare.
+$(BUILD)/planted/%: tests/compare/plant-%.sed $(OBJ)
+	@mkdir -p $@.src/engine/interp
+	cp src/engine/interp/fast* $@.src/engine/interp
+	sed -i -f $< $@.src/engine/interp/fast*
+	$(CC) -I$@.src $(ALL_CFLAGS) -c -o $@.o $@.src/engine/interp/fast64.c
+	$(CC) $(LDFLAGS) -o $@ $@.o $(filter-out %/fast64.o,$(OBJ)) $(LIBS)
+
 unit-tests: $(TESTS)
 
 $(BUILD)/fuzz/%.o: tests/fuzz/%.c
@@ -109,7 +117,7 @@ check-style: $(BUILD)/gen/dsdt_aml.h
 install: all
 	install -D -m 755 $(BUILD)/ringfence $(DESTDIR)$(PREFIX)/bin/ringfence
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 doc/ringfence.1 doc/ringfence-boot.1 \
+	install -m 644 doc/ringfence.1 doc/ringfence-boot.1 doc/ringfence-compare.1 \
 	    $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:

@@ -17,6 +17,7 @@ enum exit_status {
     EXIT_TRIPLE = 4,
     EXIT_STOPPED = 5,
     EXIT_RESET = 6,  /* --no-reboot */
+    EXIT_DIFFER = 7, /* compare: the two sides are not the same */
     EXIT_DEBUG = 64, /* plus the low six bits of what was written */
 };
 
@@ -35,6 +36,8 @@ int command_unknown(const char *name);
 
 int cmd_boot(int argc, char **argv);
 void cmd_boot_help(void);
+int cmd_compare(int argc, char **argv);
+void cmd_compare_help(void);
 int cmd_doctor(int argc, char **argv);
 void cmd_doctor_help(void);
 int cmd_help(int argc, char **argv);

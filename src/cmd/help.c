@@ -30,6 +30,8 @@ static void cmd_version_help(void)
 
 const struct command commands[] = {
     {"boot", "boot a kernel in a virtual machine", cmd_boot, cmd_boot_help},
+    {"compare", "find where two engines, CPU models or builds differ",
+     cmd_compare, cmd_compare_help},
     {"doctor", "what this host offers, and why not better", cmd_doctor,
      cmd_doctor_help},
     {"help", "explain a command", cmd_help, cmd_help_help},
