@@ -302,8 +302,11 @@ static int events_take(struct vcpu *cpu)
         return event_debug(cpu);
     if (cpu->shadow && !cpu->halted)
         return step_one(cpu);
-    /* steps pass interrupts by: a debugger follows the code, not the clock */
-    if (debug_steps(cpu) && !cpu->halted)
+    /*
+     * Steps pass interrupts by: a debugger follows the code, not the clock.
+     * But a deterministic run must not change by being looked at.
+     */
+    if (debug_steps(cpu) && !cpu->halted && !cpu->clock)
         return step_one(cpu);
     if (attn & cpu->attn_mask & ATTN_NMI)
         return event_nmi(cpu);
