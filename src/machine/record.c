@@ -82,7 +82,7 @@ struct replayer {
     char *append, *cpu;
     struct record_origin origin;
     uint64_t disk_size[MACHINE_DISKS_MAX];
-    char disk_name[MACHINE_DISKS_MAX][24];
+    char disk_name[MACHINE_DISKS_MAX][32];
 };
 
 static int no_memory(struct error *err)
