@@ -135,6 +135,9 @@ int io_add(struct guest_mem *m, enum io_kind kind, struct io_region *r,
            struct error *err) must_check;
 void io_remove(struct guest_mem *m, enum io_kind kind, struct io_region *r);
 
+/* Who answers at addr, or NULL. The name lasts as long as its device. */
+const char *io_name(struct guest_mem *m, enum io_kind kind, uint64_t addr);
+
 /*
  * What a vCPU's access to other than RAM does: takes the device lock, finds
  * the region, splits or widens the access. No region: reads give ones,

@@ -81,6 +81,16 @@ static struct io_region *io_find(struct guest_mem *m, enum io_kind kind,
     return NULL;
 }
 
+const char *io_name(struct guest_mem *m, enum io_kind kind, uint64_t addr)
+{
+    const struct io_region *r;
+
+    pthread_mutex_lock(m->io_lock);
+    r = io_find(m, kind, addr);
+    pthread_mutex_unlock(m->io_lock);
+    return r ? r->name : NULL;
+}
+
 /* The widest power of two that the device, the region and the rest allow. */
 static unsigned io_step(const struct io_region *r, uint64_t off, unsigned left)
 {

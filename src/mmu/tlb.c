@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "x86/debug.h"
+#include "x86/trace.h"
 
 static uint64_t rights_config(const struct vcpu *cpu)
 {
@@ -137,10 +138,10 @@ static enum tlb_mode mode_now(const struct vcpu *cpu)
     return cpu->rflags & FLAG_AC ? TLB_SUPER_AC : TLB_SUPER;
 }
 
-/* Watchpoints and alignment checks look at every access. */
+/* Watchpoints, alignment checks and traces look at every access. */
 static bool must_be_slow(const struct vcpu *cpu)
 {
-    if (debug_watches(cpu))
+    if (debug_watches(cpu) || trace_on(cpu, TRACE_MEM))
         return true;
     if (cpu->cpl == 3 && (cpu->rflags & FLAG_AC) && (cpu->cr0 & CR0_AM))
         return true;
@@ -288,17 +289,21 @@ static int mmu_open(struct vcpu *cpu, gva_t gva, unsigned size, unsigned access,
         return STEP_FAULT;
     *ref = (struct ref){.kind = a.host ? REF_HOST : REF_IO,
                         .width = (uint8_t)size,
-                        .code = a.code,
+                        .watch = a.code ? REF_CODE : 0,
                         .p = a.host,
                         .gpa = a.gpa,
                         .cpu = cpu};
+    if (trace_on(cpu, TRACE_MEM)) {
+        ref->watch |= REF_TRACED | (access & ACC_SYSTEM ? REF_SYSTEM : 0);
+        ref->gva = gva;
+    }
     if (first >= size)
         return 0;
     ref->kind = REF_SPLIT;
     ref->first = (uint8_t)first;
     ref->p2 = b.host;
     ref->gpa2 = b.gpa;
-    ref->code |= b.code;
+    ref->watch |= b.code ? REF_CODE : 0;
     return 0;
 }
 
@@ -310,7 +315,7 @@ static int mmu_read(struct vcpu *cpu, gva_t gva, void *buf, unsigned size,
     if (mmu_open(cpu, gva, size, access, &ref))
         return STEP_FAULT;
     if (ref.kind == REF_HOST && size <= 8 && !(size & (size - 1))) {
-        uint64_t v = host_load(ref.p, size); /* single copy atomic */
+        uint64_t v = ref_get(&ref); /* single copy atomic */
 
         memcpy(buf, &v, size);
         return 0;

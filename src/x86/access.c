@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "x86/trace.h"
 
 static pthread_mutex_t split_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -108,7 +109,7 @@ int ref_open_at(struct vcpu *cpu, unsigned seg, uint64_t off, unsigned width,
     if (likely(p)) {
         ref->kind = REF_HOST;
         ref->width = (uint8_t)width;
-        ref->code = false;
+        ref->watch = 0;
         ref->p = p;
         ref->cpu = cpu;
         return 0;
@@ -147,6 +148,16 @@ int opnd_open(struct vcpu *cpu, const struct insn *in, unsigned which,
     return 0;
 }
 
+static void io_trace(struct vcpu *cpu, gpa_t gpa, unsigned width, bool write,
+                     uint64_t v)
+{
+    if ((gpa & ~PAGE_OFFSET) == cpu->apic_page)
+        trace_io(cpu, TRACE_APIC, "lapic", gpa, width, write, v);
+    else
+        trace_io(cpu, TRACE_MMIO, io_name(cpu->mem, IO_MMIO, gpa), gpa, width,
+                 write, v);
+}
+
 static void io_bytes_read(struct vcpu *cpu, gpa_t gpa, uint8_t *buf,
                           unsigned size)
 {
@@ -164,6 +175,8 @@ static void io_bytes_read(struct vcpu *cpu, gpa_t gpa, uint8_t *buf,
             cpu->counters[CTR_MMIO]++;
             v = io_read(cpu->mem, IO_MMIO, gpa, width);
         }
+        if (trace_on(cpu, TRACE_IO))
+            io_trace(cpu, gpa, width, false, v);
         memcpy(buf, &v, width);
     }
 }
@@ -178,6 +191,8 @@ static void io_bytes_write(struct vcpu *cpu, gpa_t gpa, const uint8_t *buf,
         v = 0;
         width = size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
         memcpy(&v, buf, width);
+        if (trace_on(cpu, TRACE_IO))
+            io_trace(cpu, gpa, width, true, v);
         if ((gpa & ~PAGE_OFFSET) == cpu->apic_page) {
             cpu->counters[CTR_APIC]++;
             if (!(gpa & 3))
@@ -187,6 +202,18 @@ static void io_bytes_write(struct vcpu *cpu, gpa_t gpa, const uint8_t *buf,
             io_write(cpu->mem, IO_MMIO, gpa, width, v);
         }
     }
+}
+
+static void ref_trace(const struct ref *ref, const void *buf, bool write)
+{
+    trace_mem(ref->cpu, ref->gva, buf, ref->width, write,
+              ref->watch & REF_SYSTEM);
+}
+
+static void ref_read(const struct ref *ref, const void *buf)
+{
+    if (unlikely(ref->watch & REF_TRACED))
+        ref_trace(ref, buf, false);
 }
 
 void ref_get_bytes(const struct ref *ref, void *buf)
@@ -202,18 +229,19 @@ void ref_get_bytes(const struct ref *ref, void *buf)
         memcpy(out, ref->p, first);
     else
         io_bytes_read(ref->cpu, ref->gpa, out, first);
-    if (ref->kind != REF_SPLIT)
-        return;
-    if (ref->p2)
+    if (ref->kind == REF_SPLIT && ref->p2)
         memcpy(out + first, ref->p2, ref->width - first);
-    else
+    else if (ref->kind == REF_SPLIT)
         io_bytes_read(ref->cpu, ref->gpa2, out + first, ref->width - first);
+    ref_read(ref, buf);
 }
 
 /* Bytes are in memory; tell whoever has decoded them. */
-static void ref_written(const struct ref *ref)
+void ref_written_watched(const struct ref *ref, const void *buf)
 {
-    if (unlikely(ref->code))
+    if (ref->watch & REF_TRACED)
+        ref_trace(ref, buf, true);
+    if (ref->watch & REF_CODE)
         ref->cpu->mmu->code_stored(ref->cpu, ref);
 }
 
@@ -236,15 +264,18 @@ void ref_set_bytes(const struct ref *ref, const void *buf)
         else
             io_bytes_write(ref->cpu, ref->gpa2, in + first, ref->width - first);
     }
-    ref_written(ref);
+    ref_written(ref, buf);
 }
 
 uint64_t ref_get(const struct ref *ref)
 {
     uint64_t v = 0;
 
-    if (likely(ref->kind == REF_HOST))
-        return host_load(ref->p, ref->width);
+    if (likely(ref->kind == REF_HOST)) {
+        v = host_load(ref->p, ref->width);
+        ref_read(ref, &v);
+        return v;
+    }
     if (ref->kind == REF_REG)
         return reg_get(ref->cpu, ref->reg, ref->width);
     ref_get_bytes(ref, &v);
@@ -255,7 +286,7 @@ void ref_set(const struct ref *ref, uint64_t val)
 {
     if (likely(ref->kind == REF_HOST)) {
         host_store(ref->p, ref->width, val);
-        ref_written(ref);
+        ref_written(ref, &val);
     } else if (ref->kind == REF_REG) {
         reg_set(ref->cpu, ref->reg, ref->width, val);
     } else {
@@ -292,7 +323,9 @@ bool ref_cmpxchg(const struct ref *ref, uint64_t *old, uint64_t val)
     if (ref->kind == REF_HOST) {
         done = host_cmpxchg(ref->p, ref->width, old, val);
         if (done)
-            ref_written(ref);
+            ref_written(ref, &val);
+        else
+            ref_read(ref, old);
         return done;
     }
     pthread_mutex_lock(&split_lock);

@@ -211,15 +211,22 @@ int sys_store(struct vcpu *cpu, gva_t gva, unsigned size, uint64_t val);
  * one host pointer, or two when it crosses a page, or an I/O address.
  */
 enum ref_kind { REF_REG, REF_HOST, REF_SPLIT, REF_IO };
+/* Who wants to know of an access through it; memory only. */
+enum ref_watch {
+    REF_CODE = 1 << 0,   /* a page of it holds decoded code */
+    REF_TRACED = 1 << 1, /* TRACE_MEM is on */
+    REF_SYSTEM = 1 << 2, /* with REF_TRACED: it was ACC_SYSTEM */
+};
 struct ref {
     uint8_t kind;
     uint8_t width;
     uint8_t first;   /* REF_SPLIT: bytes in the first page */
-    bool code;       /* a page of it holds decoded code */
+    uint8_t watch;   /* enum ref_watch */
     uint8_t reg;     /* REF_REG */
     uint64_t *gpr;   /* REF_REG: the register file */
     uint8_t *p, *p2; /* REF_HOST, REF_SPLIT; NULL halves are I/O */
     gpa_t gpa, gpa2;
+    gva_t gva; /* with REF_TRACED */
     struct vcpu *cpu;
 };
 
@@ -233,6 +240,13 @@ int ref_open_at(struct vcpu *cpu, unsigned seg, uint64_t off, unsigned width,
                 enum ref_intent intent, struct ref *ref);
 uint64_t ref_get(const struct ref *ref);
 void ref_set(const struct ref *ref, uint64_t val);
+/* To be called after writing `buf` through ref->p. */
+void ref_written_watched(const struct ref *ref, const void *buf);
+static inline void ref_written(const struct ref *ref, const void *buf)
+{
+    if (unlikely(ref->watch))
+        ref_written_watched(ref, buf);
+}
 /* Vectors and other blobs of ref->width bytes. */
 void ref_get_bytes(const struct ref *ref, void *buf);
 void ref_set_bytes(const struct ref *ref, const void *buf);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "x86/cpuid.h"
+#include "x86/exit.h"
 #include "x86/flags.h"
 #include "x86/reissue.h"
 #include "x86/sem.h"
@@ -458,5 +459,6 @@ unsigned insn_decode(struct decoder *d, struct insn *in, const uint8_t *bytes,
     bind(d, in, &zi);
     if (in->sem == sem_undefined)
         in->flags |= INSN_JUMP; /* nothing behind it will run */
+    in->exit = (uint8_t)exit_reason_of(in);
     return in->len;
 }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "x86/flags.h"
 #include "x86/task.h"
+#include "x86/trace.h"
 
 /* An event on its way. */
 struct event {
@@ -384,6 +385,8 @@ enum step exc_deliver(struct vcpu *cpu)
                            .error = e.error,
                            .rip = cpu->rip};
 
+        if (trace_on(cpu, TRACE_EXC))
+            trace_exc(cpu, &e);
         exc_side_effects(cpu, &e);
         s = event_deliver(cpu, &ev);
         if (s != STEP_FAULT)
@@ -403,6 +406,8 @@ enum step intr_deliver(struct vcpu *cpu, unsigned vector)
     struct event ev = {.vector = vector, .kind = EVENT_HARD, .rip = cpu->rip};
     enum step s;
 
+    if (trace_on(cpu, TRACE_INTR))
+        trace_intr(cpu, vector == EXC_NMI ? TRACE_NMI : TRACE_HARD, vector);
     if (vector == EXC_NMI)
         cpu->nmi_blocked = true;
     s = event_deliver(cpu, &ev);

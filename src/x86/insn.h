@@ -77,6 +77,7 @@ struct insn {
     uint16_t op; /* ZydisMnemonic */
     uint16_t flags;
     uint8_t place; /* 1-based position in its block; the engine's */
+    uint8_t exit;  /* enum exit_reason */
 };
 _Static_assert(sizeof(struct insn) <= 56, "decoded instructions stay small");
 

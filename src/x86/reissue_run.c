@@ -48,6 +48,7 @@ static int operand_open(struct vcpu *cpu, const struct insn *in,
 {
     bool write = s->needs.mem_write;
     uint64_t off = insn_ea(cpu, in);
+    uint8_t watch;
     gva_t lin;
 
     if (seg_linear(cpu, in->seg, off, in->rm_width,
@@ -64,7 +65,11 @@ static int operand_open(struct vcpu *cpu, const struct insn *in,
                     &o->ref))
         return STEP_FAULT;
     /* a store with a pending exception leaves memory as it was */
+    watch = o->ref.watch;
+    if (write)
+        o->ref.watch &= (uint8_t)~REF_TRACED; /* no read of the guest's */
     ref_get_bytes(&o->ref, o->buf);
+    o->ref.watch = watch;
     o->p = o->buf;
     return 0;
 }

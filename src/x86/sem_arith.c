@@ -445,8 +445,8 @@ static enum step cmpxchg16b(struct vcpu *cpu, const struct insn *in)
     old[1] = want[1];
     if (dst.kind == REF_HOST) {
         same = host_cmpxchg16(dst.p, old, val);
-        if (same && dst.code)
-            cpu->mmu->code_stored(cpu, &dst);
+        if (same)
+            ref_written(&dst, val);
     } else {
         ref_get_bytes(&dst, old);
         same = old[0] == want[0] && old[1] == want[1];

@@ -13,6 +13,7 @@
 #include "x86/flags.h"
 #include "x86/sem.h"
 #include "x86/task.h"
+#include "x86/trace.h"
 
 /* A far transfer under way. */
 struct far {
@@ -582,31 +583,40 @@ static enum step sem_iret(struct vcpu *cpu, const struct insn *in)
 
 /* --- INT --- */
 
+static enum step int_n(struct vcpu *cpu, const struct insn *in, unsigned vector,
+                       enum event_kind kind)
+{
+    if (trace_on(cpu, TRACE_INTR)) {
+        cpu->rip = insn_rip(cpu, in);
+        trace_intr(cpu, TRACE_SOFT, vector);
+    }
+    return intr_software(cpu, vector, insn_next_rip(cpu, in), kind);
+}
+
 static enum step sem_int(struct vcpu *cpu, const struct insn *in)
 {
     /* without VME, vm86 needs IOPL 3 [SDM 3A 20.3.3] */
     if (vcpu_vm86(cpu) && (cpu->rflags & FLAG_IOPL) != FLAG_IOPL)
         return raise_gp(cpu, 0);
-    return intr_software(cpu, in->imm & 0xff, insn_next_rip(cpu, in),
-                         EVENT_SOFT);
+    return int_n(cpu, in, in->imm & 0xff, EVENT_SOFT);
 }
 
 static enum step sem_int3(struct vcpu *cpu, const struct insn *in)
 {
-    return intr_software(cpu, EXC_BP, insn_next_rip(cpu, in), EVENT_SOFT);
+    return int_n(cpu, in, EXC_BP, EVENT_SOFT);
 }
 
 static enum step sem_into(struct vcpu *cpu, const struct insn *in)
 {
     if (!(flags_get(cpu) & FLAG_OF))
         return STEP_NEXT;
-    return intr_software(cpu, EXC_OF, insn_next_rip(cpu, in), EVENT_SOFT);
+    return int_n(cpu, in, EXC_OF, EVENT_SOFT);
 }
 
 /* A trap without DPL check; DR6 stays [SDM 3B 17.3.1.1]. */
 static enum step sem_int1(struct vcpu *cpu, const struct insn *in)
 {
-    return intr_software(cpu, EXC_DB, insn_next_rip(cpu, in), EVENT_EXC);
+    return int_n(cpu, in, EXC_DB, EVENT_EXC);
 }
 
 /* --- SYSCALL, SYSENTER and their returns --- */

@@ -11,6 +11,7 @@
 #include "x86/flags.h"
 #include "x86/segment.h"
 #include "x86/sem.h"
+#include "x86/trace.h"
 
 #define TSS_IOMAP 102u /* offset of the bitmap's offset */
 
@@ -45,16 +46,29 @@ static int port_check(struct vcpu *cpu, uint16_t port, unsigned width)
     return bitmap_check(cpu, port, width);
 }
 
+static void port_trace(struct vcpu *cpu, uint16_t port, unsigned width,
+                       bool write, uint64_t val)
+{
+    if (trace_on(cpu, TRACE_IO))
+        trace_io(cpu, TRACE_PORT, io_name(cpu->mem, IO_PORT, port), port, width,
+                 write, val);
+}
+
 static uint64_t port_in(struct vcpu *cpu, uint16_t port, unsigned width)
 {
+    uint64_t val;
+
     cpu->counters[CTR_PIO]++;
-    return io_read(cpu->mem, IO_PORT, port, width);
+    val = io_read(cpu->mem, IO_PORT, port, width);
+    port_trace(cpu, port, width, false, val);
+    return val;
 }
 
 static void port_out(struct vcpu *cpu, uint16_t port, unsigned width,
                      uint64_t val)
 {
     cpu->counters[CTR_PIO]++;
+    port_trace(cpu, port, width, true, val);
     io_write(cpu->mem, IO_PORT, port, width, val & width_mask(width));
 }
 

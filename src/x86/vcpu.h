@@ -22,6 +22,7 @@ struct vcpu;
 struct cpu_model;
 struct ref;
 struct vcpu_debug;
+struct tracer;
 struct state_writer;
 struct state_reader;
 
@@ -57,9 +58,10 @@ enum attn {
     ATTN_KICK = 1 << 2, /* somebody wants run() to return */
     ATTN_INIT = 1 << 3,
     ATTN_SIPI = 1 << 4,
-    ATTN_INBOX = 1 << 5, /* code pages to forget, see mmu/ */
-    ATTN_STEP = 1 << 6,  /* TF or armed breakpoints: one insn at a time */
-    ATTN_DEBUG = 1 << 9, /* this vCPU touched a debugger's watchpoint */
+    ATTN_INBOX = 1 << 5,  /* code pages to forget, see mmu/ */
+    ATTN_STEP = 1 << 6,   /* TF or armed breakpoints: one insn at a time */
+    ATTN_DEBUG = 1 << 9,  /* this vCPU touched a debugger's watchpoint */
+    ATTN_TRACE = 1 << 10, /* trace_set() */
 };
 
 /* Who holds events back for one instruction [SDM 3A 6.8.1, 6.8.3]. */
@@ -114,7 +116,7 @@ struct vcpu_mmu_ops {
      * CPL, EFLAGS.AC, CR0.AM or WP, CR4.SMEP or SMAP, EFER.NXE or DR7 change.
      */
     void (*select)(struct vcpu *cpu);
-    /* ref_set() wrote a page that holds decoded code (ref->code). */
+    /* ref_set() wrote a page that holds decoded code (REF_CODE). */
     void (*code_stored)(struct vcpu *cpu, const struct ref *ref);
 };
 
@@ -194,8 +196,11 @@ struct vcpu {
     gpa_t apic_page; /* xAPIC MMIO page, or UINT64_MAX: off or x2APIC */
 
     struct vcpu_debug *debug; /* x86/debug.h; NULL: no debugger */
-    void *mmu_state;          /* mmu/ */
-    void *engine_state;       /* engine/ */
+    uint32_t trace;           /* enum trace_cat; 0: off */
+    _Atomic uint32_t trace_next;
+    struct tracer *tracer; /* x86/trace.h; set while trace is not 0 */
+    void *mmu_state;       /* mmu/ */
+    void *engine_state;    /* engine/ */
     /*
      * Instructions retired, see vcpu_insns(). Counting down lets the end of
      * a block see its limit in the subtraction's sign.

@@ -10,6 +10,7 @@
 #include "x86/walk.h"
 
 #include "x86/insn.h"
+#include "x86/trace.h"
 
 #define PTE_P  0x1ull
 #define PTE_W  0x2ull
@@ -226,22 +227,21 @@ static void walk_identity(gva_t gva, struct walk *w)
 
 /* As walk(), one attempt; WALK_AGAIN when it lost a race. */
 static enum outcome walk_once(struct vcpu *cpu, gva_t gva, unsigned access,
-                              struct walk *w)
+                              struct walk *w, struct walk_steps *s)
 {
     bool user = cpu->cpl == 3 && !(access & ACC_SYSTEM);
     bool ac = (cpu->rflags & FLAG_AC) && !(access & ACC_SYSTEM);
     struct paging p = paging_mode(cpu);
-    gpa_t at[4];
-    uint64_t entry[4], mark = PTE_A;
+    uint64_t mark = PTE_A;
     struct cursor c;
     enum outcome o;
-    unsigned n = 0;
 
+    s->n = 0;
     if (!walk_root(cpu, &p, gva, &c))
         return page_fault(cpu, gva, access, user, 0), WALK_ABSENT;
     do {
-        o = walk_level(cpu, &p, &c, gva, w, &at[n], &entry[n]);
-        n++;
+        o = walk_level(cpu, &p, &c, gva, w, &s->at[s->n], &s->entry[s->n]);
+        s->n++;
     } while (o == WALK_DEEPER);
     if (o == WALK_ABSENT)
         return page_fault(cpu, gva, access, user, 0), WALK_ABSENT;
@@ -250,12 +250,12 @@ static enum outcome walk_once(struct vcpu *cpu, gva_t gva, unsigned access,
     if (!walk_allows(cpu, w->rights, access, user, ac))
         return page_fault(cpu, gva, access, user, PF_P), WALK_ABSENT;
 
-    for (unsigned i = 0; i < n; i++) {
-        if (i == n - 1 && (access & ACC_WRITE)) {
+    for (unsigned i = 0; i < s->n; i++) {
+        if (i == s->n - 1 && (access & ACC_WRITE)) {
             mark |= PTE_D;
             w->rights |= PAGE_DIRTY;
         }
-        if (!entry_mark(cpu, at[i], p.entry, entry[i], mark))
+        if (!entry_mark(cpu, s->at[i], p.entry, s->entry[i], mark))
             return WALK_AGAIN;
     }
     return WALK_MAPPED;
@@ -263,6 +263,7 @@ static enum outcome walk_once(struct vcpu *cpu, gva_t gva, unsigned access,
 
 int walk(struct vcpu *cpu, gva_t gva, unsigned access, struct walk *w)
 {
+    struct walk_steps s;
     enum outcome o;
 
     if (!(cpu->cr0 & CR0_PG)) {
@@ -270,8 +271,10 @@ int walk(struct vcpu *cpu, gva_t gva, unsigned access, struct walk *w)
         return 0;
     }
     do {
-        o = walk_once(cpu, gva, access, w);
+        o = walk_once(cpu, gva, access, w, &s);
     } while (o == WALK_AGAIN);
+    if (trace_on(cpu, TRACE_WALK))
+        trace_walk(cpu, gva, access, &s, o == WALK_MAPPED ? w : NULL);
     return o == WALK_MAPPED ? 0 : STEP_FAULT;
 }
 

@@ -24,6 +24,14 @@ struct walk {
     unsigned rights; /* enum page_rights */
 };
 
+/* The entries a walk read, from the root on, as they were. */
+#define WALK_LEVELS 4
+struct walk_steps {
+    unsigned n;
+    gpa_t at[WALK_LEVELS];
+    uint64_t entry[WALK_LEVELS];
+};
+
 /*
  * Walks for one access (enum access) and sets accessed and dirty bits,
  * atomically, as the hardware does. 0, or STEP_FAULT with #PF in cpu->exc.

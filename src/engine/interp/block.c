@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "x86/debug.h"
 #include "x86/reissue.h"
+#include "x86/trace.h"
 
 /*
  * Blocks do not depend on the limit of CS. A limited vCPU never finds one by
@@ -54,11 +55,15 @@ static void sentinel(struct insn *in, const struct insn *last)
     in->place = last->place;
 }
 
-static void fast_bind(const struct vcpu *cpu, struct insn *in)
+/* The handler of an instruction. */
+static void bind(const struct vcpu *cpu, struct insn *in)
 {
-    if (interp_of(cpu)->plain)
+    in->exec = in->exit ? exec_exit : exec_generic;
+    if (cpu->trace & TRACE_EACH)
+        in->exec = exec_traced;
+    else if (interp_of(cpu)->plain || in->exit)
         return;
-    if (cpu->block_mode == 8)
+    else if (cpu->block_mode == 8)
         fast64_bind(in);
     else if (cpu->block_mode & BLOCK_FLAT)
         fast32_bind(in);
@@ -66,12 +71,32 @@ static void fast_bind(const struct vcpu *cpu, struct insn *in)
 
 static void fast_fuse(const struct vcpu *cpu, struct insn *in)
 {
-    if (interp_of(cpu)->plain)
+    if (interp_of(cpu)->plain || (cpu->trace & TRACE_EACH))
         return;
     if (cpu->block_mode == 8)
         fast64_fuse(in);
     else if (cpu->block_mode & BLOCK_FLAT)
         fast32_fuse(in);
+}
+
+/*
+ * A block that is traced begins with a pseudo-instruction that says so; `next`
+ * is where the block begins. Returns how many there are: 0 or 1.
+ */
+static unsigned head(const struct vcpu *cpu, struct insn *in, unsigned off)
+{
+    if (!trace_on(cpu, TRACE_BLOCK))
+        return 0;
+    *in = (struct insn){.exec = exec_head, .next = (uint16_t)off};
+    return 1;
+}
+
+static void head_size(struct block *b, unsigned count, unsigned bytes)
+{
+    if (b->insn[0].exec != exec_head)
+        return;
+    b->insn[0].imm = count;
+    b->insn[0].disp = (int32_t)bytes;
 }
 
 static bool ends_block(const struct insn *in)
@@ -87,11 +112,13 @@ static unsigned decode_run(struct vcpu *cpu, struct block *b,
                            const uint8_t *host, unsigned off)
 {
     struct decoder *d = &interp_of(cpu)->decoder;
-    unsigned at = off, len, guards = debug_guards(cpu, off), place = 0;
+    unsigned at = off, len, guards, place = 0;
     struct insn *in = b->insn;
 
-    if (guards)
+    in += head(cpu, in, off);
+    if (debug_guards(cpu, off))
         *in++ = (struct insn){.exec = exec_break};
+    guards = (unsigned)(in - b->insn);
     while (guards + place < BLOCK_INSNS_MAX && place < cpu->unit_max &&
            at < PAGE_SIZE) {
         unsigned avail = (unsigned)MIN(PAGE_SIZE - at, 15);
@@ -101,9 +128,8 @@ static unsigned decode_run(struct vcpu *cpu, struct block *b,
         len = insn_decode(d, in, host + (at - off), avail, cpu->code_width, at);
         if (!len)
             break;
-        in->exec = exec_generic;
         in->place = (uint8_t)++place;
-        fast_bind(cpu, in);
+        bind(cpu, in);
         at += len;
         if (ends_block(in++))
             break;
@@ -113,6 +139,7 @@ static unsigned decode_run(struct vcpu *cpu, struct block *b,
         fast_fuse(cpu, &b->insn[i]);
     if (place)
         sentinel(in, in - 1);
+    head_size(b, place, at - off);
     return at - off;
 }
 
@@ -161,6 +188,7 @@ static struct block *block_build_crossing(struct vcpu *cpu, const uint8_t *host,
     struct block *b = arena_block(cpu), *stand_in;
     struct code_page *cp1, *cp2;
     const uint8_t *host2;
+    struct insn *in;
     gpa_t gpa2;
 
     if (cpu->code_width != 8 || mmu_fetch(cpu, next, &host2, &gpa2))
@@ -170,25 +198,24 @@ static struct block *block_build_crossing(struct vcpu *cpu, const uint8_t *host,
     cp1 = mmu_watch_code(cpu, gpa & ~PAGE_OFFSET, gpa & PAGE_OFFSET,
                          (unsigned)(PAGE_SIZE - (gpa & PAGE_OFFSET)));
     cp2 = mmu_watch_code(cpu, gpa2, 0, 15);
-    if (!cp1 || !cp2 || interp_fetch(cpu, &b->insn[1]))
+    in = b->insn + head(cpu, b->insn, gpa & PAGE_OFFSET);
+    *in++ = (struct insn){.exec = exec_guard, .imm = (uintptr_t)host2};
+    if (!cp1 || !cp2 || interp_fetch(cpu, in))
         return &ip->none;
-    memset(&b->insn[0], 0, sizeof(b->insn[0]));
-    b->insn[0].exec = exec_guard;
-    b->insn[0].imm = (uintptr_t)host2;
-    b->insn[1].exec = exec_generic;
-    b->insn[1].place = 1;
-    fast_bind(cpu, &b->insn[1]);
-    sentinel(&b->insn[2], &b->insn[1]);
+    in->place = 1;
+    bind(cpu, in);
+    sentinel(in + 1, in);
+    head_size(b, 1, in->len);
     b->host = host;
     b->host2 = host2;
     b->real = NULL;
     b->mode = block_mode(cpu);
-    b->count = 2;
+    b->count = (uint8_t)(in + 1 - b->insn);
     b->off = (uint16_t)(gpa & PAGE_OFFSET);
     b->page_next = cp1->blocks;
     cp1->blocks = b;
     ip->cache[block_hash(host)] = b;
-    ip->used += block_bytes(2);
+    ip->used += block_bytes(b->count);
 
     stand_in = (struct block *)(ip->arena + ip->used);
     *stand_in = (struct block){.real = b, .page_next = cp2->blocks};

@@ -5,6 +5,8 @@
 #include "engine/interp/interp_int.h"
 
 #include "x86/debug.h"
+#include "x86/exit.h"
+#include "x86/trace.h"
 
 static const struct insn *leave(struct vcpu *cpu, const struct insn *in,
                                 enum leave why)
@@ -63,6 +65,34 @@ const struct insn *exec_generic(struct vcpu *cpu, const struct insn *in)
     if (likely(step == STEP_NEXT && !cpu->break_block))
         NEXT(cpu, in);
     return after(cpu, in, step);
+}
+
+const struct insn *exec_exit(struct vcpu *cpu, const struct insn *in)
+{
+    enum step step;
+
+    cpu->in_block = (uint8_t)(in->place - 1);
+    step = exit_run(cpu, in);
+    if (likely(step == STEP_NEXT && !cpu->break_block))
+        NEXT(cpu, in);
+    return after(cpu, in, step);
+}
+
+const struct insn *exec_traced(struct vcpu *cpu, const struct insn *in)
+{
+    cpu->rip = insn_rip(cpu, in); /* for all events that it makes */
+    cpu->in_block = (uint8_t)(in->place - 1);
+    if (trace_on(cpu, TRACE_INSN))
+        trace_insn(cpu, in);
+    return in->exit ? exec_exit(cpu, in) : exec_generic(cpu, in);
+}
+
+const struct insn *exec_head(struct vcpu *cpu, const struct insn *in)
+{
+    cpu->rip = cpu->gpr[R_PAGE] + in->next;
+    cpu->in_block = 0;
+    trace_block(cpu, (unsigned)in->imm, (unsigned)in->disp);
+    NEXT(cpu, in);
 }
 
 /* Not an instruction: the block ended for lack of room. */

@@ -19,6 +19,8 @@
 #include "x86/cpuid.h"
 #include "x86/debug.h"
 #include "x86/exception.h"
+#include "x86/exit.h"
+#include "x86/trace.h"
 
 #define RUN_ON (-1) /* no engine_exit: go on */
 
@@ -104,6 +106,8 @@ static int event_exception(struct vcpu *cpu)
 static int event_init(struct vcpu *cpu)
 {
     vcpu_attn_clear(cpu, ATTN_INIT); /* a SIPI may be close behind */
+    if (trace_on(cpu, TRACE_INTR))
+        trace_intr(cpu, TRACE_INIT, 0);
     vcpu_reset(cpu, true);
     if (cpu->index) {
         cpu->wait_sipi = true;
@@ -118,6 +122,8 @@ static int event_sipi(struct vcpu *cpu)
     vcpu_attn_clear(cpu, ATTN_SIPI);
     if (!cpu->wait_sipi)
         return RUN_ON;
+    if (trace_on(cpu, TRACE_INTR))
+        trace_intr(cpu, TRACE_SIPI, cpu->sipi_vector);
     cpu->wait_sipi = false;
     cpu->halted = false;
     cpu->seg[SEG_CS].sel = (uint16_t)(cpu->sipi_vector << 8);
@@ -251,7 +257,9 @@ static int step_one(struct vcpu *cpu)
     cpu->shadow = SHADOW_NONE;
     cpu->rflags &= ~FLAG_RF; /* it lasts for one instruction */
     cpu->rip = insn_rip(cpu, in);
-    step = in->sem(cpu, in);
+    if (trace_on(cpu, TRACE_INSN))
+        trace_insn(cpu, in);
+    step = in->exit ? exit_run(cpu, in) : in->sem(cpu, in);
     if (step == STEP_FAULT) {
         cpu->rip = insn_rip(cpu, in);
         cpu->db_pending = false; /* what was not done hit nothing */
@@ -285,6 +293,8 @@ static int events_take(struct vcpu *cpu)
 
     if (attn & ATTN_INBOX)
         mmu_inbox(cpu);
+    if ((attn & ATTN_TRACE) && trace_take(cpu))
+        block_forget_all(cpu);
     if (attn & ATTN_DEBUG)
         return debug_stop(cpu, DEBUG_WATCH);
     if (attn & ATTN_INIT)
@@ -369,6 +379,12 @@ static int step_to_limit(struct vcpu *cpu)
     return step_one(cpu);
 }
 
+static const char *const left_names[] = {
+    [ENGINE_HALTED] = "halted",     [ENGINE_KICKED] = "kicked",
+    [ENGINE_SHUTDOWN] = "shutdown", [ENGINE_DEBUG] = "debugger",
+    [ENGINE_LIMIT] = "limit",
+};
+
 static int interp_run(struct vcpu *cpu, struct error *err)
 {
     int exit;
@@ -390,6 +406,8 @@ static int interp_run(struct vcpu *cpu, struct error *err)
                                                   : run_blocks(cpu);
     } while (exit == RUN_ON);
     flags_sync(cpu);
+    if (trace_on(cpu, TRACE_EXIT))
+        trace_left(cpu, left_names[exit]);
     return exit;
 }
 
