@@ -2,7 +2,7 @@
 /*
  * boot.c - `ringfence boot`: options to a machine_config, an end to a status.
  */
-#include "cmd/cmd.h"
+#include "cmd/boot_int.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -29,14 +29,6 @@
  * the machine knows a panic from a reboot, and exits with its status.
  */
 #define APPEND_DEFAULT "console=ttyS0 panic=-1 reboot=panic_warm"
-
-struct boot_args {
-    struct machine_config cfg;
-    char disk_path[MACHINE_DISKS_MAX][4096];
-    const char *replay_path;
-    struct replayer *replay;
-    bool list; /* --engine help, --cpu help: printed, done */
-};
 
 static int boot_kernel(void *ctx, const char *v, struct error *err)
 {
@@ -286,7 +278,7 @@ static int boot_help_option(void *ctx, const char *v, struct error *err)
     (void)v;
     (void)err;
     ((struct boot_args *)ctx)->list = true;
-    cmd_boot_help();
+    command_find(((struct boot_args *)ctx)->command)->help();
     return 0;
 }
 
@@ -336,6 +328,19 @@ static const struct option_spec boot_options[] = {
      "file, and takes any --engine, --gdb or --trace",
      boot_replay},
     {"lockstep", NULL, "FD", NULL, boot_lockstep},
+    {"trace", NULL, "CAT[,CAT]...",
+     "show events: insn, block, exit, intr, exc, walk,\n"
+     "io, mem, all; or help",
+     boot_trace},
+    {"trace-range", NULL, "R",
+     "only there: START-END or START+LEN in hex, or a\n"
+     "symbol; may be given up to 16 times",
+     boot_trace_range},
+    {"trace-start", NULL, "N", "after N instructions of a vCPU",
+     boot_trace_start},
+    {"trace-limit", NULL, "N", "no more than N events", boot_trace_limit},
+    {"trace-file", NULL, "FILE", "not to stderr; *.json is for ui.perfetto.dev",
+     boot_trace_file},
     {"verbose", "v", NULL, "say more, and count events", boot_verbose},
     {"help", "h", NULL, "this text", boot_help_option},
     {0},
@@ -457,7 +462,7 @@ static int boot_status(const struct machine_result *r)
     return EXIT_HOST;
 }
 
-int cmd_boot(int argc, char **argv)
+int boot_run(const char *command, uint32_t trace, int argc, char **argv)
 {
     struct boot_args *a = calloc(1, sizeof(*a));
     struct machine_result res = {0};
@@ -466,21 +471,24 @@ int cmd_boot(int argc, char **argv)
 
     if (!a) {
         error_set(&err, ENOMEM, "out of memory");
-        return command_error("boot", &err, EXIT_HOST);
+        return command_error(command, &err, EXIT_HOST);
     }
+    a->command = command;
     a->cfg.cpus = 1;
     a->cfg.memory = MEMORY_DEFAULT;
     a->cfg.append = APPEND_DEFAULT;
     if (options_parse(boot_options, argc, argv, a, &err) ||
         (!a->list && boot_check(a, &err))) {
-        status = command_error("boot", &err, EXIT_USAGE);
+        status = command_error(command, &err, EXIT_USAGE);
     } else if (a->list) {
         status = EXIT_OK;
     } else {
+        if (!a->cfg.trace.cats)
+            a->cfg.trace.cats = trace;
         log_set_level(a->cfg.verbose ? LOG_DEBUG : LOG_INFO);
         console_guard_signals();
         if (machine_run(&a->cfg, &res, &err))
-            status = command_error("boot", &err, EXIT_HOST);
+            status = command_error(command, &err, EXIT_HOST);
         else
             status = boot_status(&res);
     }
@@ -489,4 +497,9 @@ int cmd_boot(int argc, char **argv)
     lockstep_close(a->cfg.lockstep);
     free(a);
     return status;
+}
+
+int cmd_boot(int argc, char **argv)
+{
+    return boot_run("boot", 0, argc, argv);
 }

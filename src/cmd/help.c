@@ -35,6 +35,7 @@ const struct command commands[] = {
     {"doctor", "what this host offers, and why not better", cmd_doctor,
      cmd_doctor_help},
     {"help", "explain a command", cmd_help, cmd_help_help},
+    {"trace", "boot, and show what the guest does", cmd_trace, cmd_trace_help},
     {"version", "print the version", cmd_version, cmd_version_help},
     {0},
 };

@@ -54,6 +54,8 @@ void console_restore(void)
 
 static void console_fatal(int sig)
 {
+    if (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE)
+        crash_hooks_run(); /* our own fault; an assert has run them */
     console_restore();
     raise(sig); /* SA_RESETHAND: now the default action */
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "inspect/trace_config.h"
 
 struct engine_ops;
 struct lockstep;
@@ -40,6 +41,7 @@ struct machine_config {
     const char *record;        /* file; implies deterministic */
     struct replayer *replay;   /* likewise; machine/record.h */
     struct lockstep *lockstep; /* who steps a deterministic one; or NULL */
+    struct trace_config trace;
 };
 
 /* Why a machine ended. */

@@ -33,6 +33,7 @@
 
 struct det;
 struct machine;
+struct trace;
 
 struct machine_cpu {
     struct vcpu cpu;
@@ -92,6 +93,7 @@ struct machine {
     struct gdb *gdb;         /* NULL without --gdb */
     struct symbols *symbols; /* see machine_symbols() */
     struct det *det;         /* NULL unless deterministic */
+    struct trace *trace;     /* NULL without --trace */
     unsigned built;          /* steps of machine_steps that are done */
 };
 
@@ -135,6 +137,10 @@ void machine_symbols_fini(struct machine *m);
 void machine_symbols_reset(struct machine *m);
 /* NULL: there are none (yet). `cpu` is parked. Not for each event. */
 const struct symbols *machine_symbols(struct machine *m, struct vcpu *cpu);
+/* inspect.c: the file first, the vCPUs later. */
+int machine_trace_init(struct machine *m, struct error *err) must_check;
+void machine_trace_fini(struct machine *m);
+int machine_trace_points(struct machine *m, struct error *err) must_check;
 /* glue.c */
 extern const struct vcpu_intr_ops machine_intr_ops;
 extern const struct lapic_cpu_ops machine_lapic_ops;

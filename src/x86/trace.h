@@ -28,9 +28,6 @@ enum trace_cat {
     TRACE_ALL = (1 << TRACE_CATS) - 1,
 };
 
-/* These want RIP at any moment: every instruction tells where it is. */
-#define TRACE_EACH (TRACE_INSN | TRACE_WALK | TRACE_IO | TRACE_MEM)
-
 /* What event->what means, by category. */
 enum trace_what {
     TRACE_PLAIN,

@@ -59,7 +59,7 @@ static void sentinel(struct insn *in, const struct insn *last)
 static void bind(const struct vcpu *cpu, struct insn *in)
 {
     in->exec = in->exit ? exec_exit : exec_generic;
-    if (cpu->trace & TRACE_EACH)
+    if (cpu->trace & TRACE_INSN)
         in->exec = exec_traced;
     else if (interp_of(cpu)->plain || in->exit)
         return;
@@ -71,7 +71,7 @@ static void bind(const struct vcpu *cpu, struct insn *in)
 
 static void fast_fuse(const struct vcpu *cpu, struct insn *in)
 {
-    if (interp_of(cpu)->plain || (cpu->trace & TRACE_EACH))
+    if (interp_of(cpu)->plain || (cpu->trace & TRACE_INSN))
         return;
     if (cpu->block_mode == 8)
         fast64_fuse(in);

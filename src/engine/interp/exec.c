@@ -56,11 +56,19 @@ static const struct insn *after(struct vcpu *cpu, const struct insn *in,
     }
 }
 
+/* Where it is, for whoever asks while it runs; RIP only if it is traced. */
+static inline void placed(struct vcpu *cpu, const struct insn *in)
+{
+    cpu->in_block = (uint8_t)(in->place - 1);
+    if (trace_on(cpu, TRACE_ALL))
+        cpu->rip = insn_rip(cpu, in);
+}
+
 const struct insn *exec_generic(struct vcpu *cpu, const struct insn *in)
 {
     enum step step;
 
-    cpu->in_block = (uint8_t)(in->place - 1);
+    placed(cpu, in);
     step = in->sem(cpu, in);
     if (likely(step == STEP_NEXT && !cpu->break_block))
         NEXT(cpu, in);
@@ -71,7 +79,7 @@ const struct insn *exec_exit(struct vcpu *cpu, const struct insn *in)
 {
     enum step step;
 
-    cpu->in_block = (uint8_t)(in->place - 1);
+    placed(cpu, in);
     step = exit_run(cpu, in);
     if (likely(step == STEP_NEXT && !cpu->break_block))
         NEXT(cpu, in);
@@ -80,10 +88,8 @@ const struct insn *exec_exit(struct vcpu *cpu, const struct insn *in)
 
 const struct insn *exec_traced(struct vcpu *cpu, const struct insn *in)
 {
-    cpu->rip = insn_rip(cpu, in); /* for all events that it makes */
-    cpu->in_block = (uint8_t)(in->place - 1);
-    if (trace_on(cpu, TRACE_INSN))
-        trace_insn(cpu, in);
+    placed(cpu, in);
+    trace_insn(cpu, in);
     return in->exit ? exec_exit(cpu, in) : exec_generic(cpu, in);
 }
 

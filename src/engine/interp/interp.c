@@ -95,6 +95,14 @@ static void interp_forget(struct vcpu *cpu, gpa_t page)
 
 /* --- events between instructions --- */
 
+/* Something ends HLT. */
+static void wake(struct vcpu *cpu)
+{
+    if (cpu->halted && trace_on(cpu, TRACE_EXIT))
+        trace_woke(cpu);
+    cpu->halted = false;
+}
+
 static int event_exception(struct vcpu *cpu)
 {
     cpu->counters[CTR_EXCEPTION]++;
@@ -125,7 +133,7 @@ static int event_sipi(struct vcpu *cpu)
     if (trace_on(cpu, TRACE_INTR))
         trace_intr(cpu, TRACE_SIPI, cpu->sipi_vector);
     cpu->wait_sipi = false;
-    cpu->halted = false;
+    wake(cpu);
     cpu->seg[SEG_CS].sel = (uint16_t)(cpu->sipi_vector << 8);
     cpu->seg[SEG_CS].base = (uint64_t)cpu->sipi_vector << 12;
     cpu->rip = 0;
@@ -136,7 +144,7 @@ static int event_sipi(struct vcpu *cpu)
 static int event_nmi(struct vcpu *cpu)
 {
     vcpu_attn_clear(cpu, ATTN_NMI);
-    cpu->halted = false;
+    wake(cpu);
     cpu->nmi_blocked = true;
     vcpu_update_rflags(cpu);
     return intr_deliver(cpu, EXC_NMI) == STEP_STOP ? ENGINE_SHUTDOWN : RUN_ON;
@@ -148,7 +156,7 @@ static int event_interrupt(struct vcpu *cpu)
 
     if (vector < 0)
         return RUN_ON;
-    cpu->halted = false;
+    wake(cpu);
     cpu->counters[CTR_INTERRUPT]++;
     return intr_deliver(cpu, (unsigned)vector) == STEP_STOP ? ENGINE_SHUTDOWN
                                                             : RUN_ON;
@@ -379,11 +387,18 @@ static int step_to_limit(struct vcpu *cpu)
     return step_one(cpu);
 }
 
-static const char *const left_names[] = {
-    [ENGINE_HALTED] = "halted",     [ENGINE_KICKED] = "kicked",
-    [ENGINE_SHUTDOWN] = "shutdown", [ENGINE_DEBUG] = "debugger",
-    [ENGINE_LIMIT] = "limit",
-};
+static void left(struct vcpu *cpu, int exit)
+{
+    static const char *const names[] = {
+        [ENGINE_HALTED] = "halted",     [ENGINE_KICKED] = "kicked",
+        [ENGINE_SHUTDOWN] = "shutdown", [ENGINE_DEBUG] = "debugger",
+        [ENGINE_LIMIT] = "limit",
+    };
+
+    /* where a deterministic machine looks around is not the guest's doing */
+    if (!cpu->clock || (exit != ENGINE_LIMIT && exit != ENGINE_KICKED))
+        trace_left(cpu, names[exit]);
+}
 
 static int interp_run(struct vcpu *cpu, struct error *err)
 {
@@ -407,7 +422,7 @@ static int interp_run(struct vcpu *cpu, struct error *err)
     } while (exit == RUN_ON);
     flags_sync(cpu);
     if (trace_on(cpu, TRACE_EXIT))
-        trace_left(cpu, left_names[exit]);
+        left(cpu, exit);
     return exit;
 }
 

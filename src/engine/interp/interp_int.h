@@ -121,7 +121,7 @@ void block_forget_all(struct vcpu *cpu);
 /* exec.c: the handlers that are not a fast path. */
 exec_fn exec_generic;  /* calls in->sem */
 exec_fn exec_exit;     /* in->exit: by exit_run() */
-exec_fn exec_traced;   /* any, while TRACE_EACH is on */
+exec_fn exec_traced;   /* any, while TRACE_INSN is on */
 exec_fn exec_head;     /* first of a block while TRACE_BLOCK is on */
 exec_fn exec_sentinel; /* behind the last instruction of a block */
 exec_fn exec_guard;    /* before one that crosses a page; imm: host2 */
