@@ -30,6 +30,7 @@ struct trace {
     unsigned ranges;
 
     struct symbols *syms;
+    bool own;                     /* the guest's: to be looked for */
     bool known;                   /* they are where the kernel runs */
     uint64_t look_at;             /* instructions */
     bool halted[GUEST_VCPUS_MAX]; /* a slice is open */
@@ -75,10 +76,10 @@ static void ranges_find(struct trace *t)
 static void symbols_look(struct trace *t, struct vcpu *cpu,
                          const struct trace_event *e)
 {
-    if (t->known || !cpu->msr.lstar || e->insns < t->look_at)
+    if (t->known || !cpu->msr.lstar || !(e->pc >> 63) || e->insns < t->look_at)
         return;
-    t->look_at = e->insns + (t->syms ? SLIDE_AGAIN : GUEST_AGAIN);
-    if (!t->syms && (e->pc >> 63))
+    t->look_at = e->insns + (t->own ? GUEST_AGAIN : SLIDE_AGAIN);
+    if (t->own)
         t->syms = symbols_from_guest(cpu);
     if (!t->syms)
         return;
@@ -222,6 +223,7 @@ int trace_open(struct trace **out, const struct trace_config *cfg,
     t->cats = cfg->cats;
     t->start = cfg->start;
     t->left = cfg->limit;
+    t->own = !symbols;
     t->json = len > 5 && !strcmp(cfg->file + len - 5, ".json");
     if (trace_setup(t, cfg, symbols, err)) {
         trace_free(t);
@@ -238,6 +240,18 @@ void trace_attach(struct trace *t, struct vcpu *cpu)
     if (t->json)
         put(t, trace_json_thread(t->record, cpu->index));
     trace_init(cpu, &t->tracer, t->cats);
+}
+
+void trace_reset(struct trace *t)
+{
+    if (!t)
+        return;
+    t->known = false;
+    t->look_at = 0;
+    if (!t->own)
+        return;
+    symbols_free(t->syms);
+    t->syms = NULL;
 }
 
 void trace_close(struct trace *t)

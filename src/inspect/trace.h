@@ -33,5 +33,7 @@ int trace_open(struct trace **t, const struct trace_config *cfg,
                struct error *err) must_check;
 /* Before the vCPU runs. */
 void trace_attach(struct trace *t, struct vcpu *cpu);
+/* Another kernel will be there. No vCPU runs. t may be NULL. */
+void trace_reset(struct trace *t);
 /* What is left is written. No vCPU runs any more. t may be NULL. */
 void trace_close(struct trace *t);

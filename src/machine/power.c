@@ -10,6 +10,7 @@
 #include <linux/falloc.h>
 #include <string.h>
 
+#include "inspect/trace.h"
 #include "mmu/mmu.h"
 
 /* RAM back to zeroes: a reboot hands no secrets on, and frees memory. */
@@ -37,6 +38,7 @@ int machine_power_on(struct machine *m, struct error *err)
         mmu_forget_all_code(&m->cpu[i].cpu);
     machine_clear_ram(m);
     machine_symbols_reset(m);
+    trace_reset(m->trace);
     rc = boot_load(&m->boot, &m->mem, &m->entry, err);
     if (rc)
         return rc;
