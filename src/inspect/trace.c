@@ -23,8 +23,8 @@ struct trace {
     const struct clock *clock;
     pthread_mutex_t lock;
     bool json, tty;
-    atomic_bool over;     /* the limit was reached, or the output failed */
-    uint64_t start, left; /* left: events until the end */
+    atomic_bool over; /* the limit was reached, or the output failed */
+    uint64_t left;    /* events until the end */
     uint32_t cats;
     struct trace_range range[TRACE_RANGES_MAX];
     unsigned ranges;
@@ -66,10 +66,25 @@ static uint64_t trace_now(struct tracer *tracer)
 
 /* --- symbols --- */
 
+/*
+ * The trace points need not tell of what no range can have. While a symbol is
+ * still to be found they tell all: what they tell says when to look.
+ */
 static void ranges_find(struct trace *t)
 {
-    for (unsigned i = 0; i < t->ranges; i++)
-        trace_range_find(&t->range[i], t->syms);
+    gva_t lo = ~0ull, hi = 0;
+    bool all = !t->ranges;
+
+    for (unsigned i = 0; i < t->ranges; i++) {
+        struct trace_range *r = &t->range[i];
+
+        trace_range_find(r, t->syms);
+        all |= r->name[0] && !t->known;
+        lo = MIN(lo, r->lo);
+        hi = MAX(hi, r->hi);
+    }
+    t->tracer.lo = all || lo < TRACE_BYTES ? 0 : lo - TRACE_BYTES;
+    t->tracer.hi = all ? ~0ull : hi;
 }
 
 /* Locked. A kernel is there once it has said where system calls go. */
@@ -164,8 +179,6 @@ static void trace_emit(struct tracer *tracer, struct vcpu *cpu,
 {
     struct trace *t = trace_of(tracer);
 
-    if (e->insns < t->start)
-        return;
     pthread_mutex_lock(&t->lock);
     if (!t->over) {
         symbols_look(t, cpu, e);
@@ -221,7 +234,7 @@ int trace_open(struct trace **out, const struct trace_config *cfg,
     t->tracer = (struct tracer){.now = trace_now, .emit = trace_emit};
     t->clock = clock;
     t->cats = cfg->cats;
-    t->start = cfg->start;
+    t->tracer.start = cfg->start;
     t->left = cfg->limit;
     t->own = !symbols;
     t->json = len > 5 && !strcmp(cfg->file + len - 5, ".json");
@@ -248,10 +261,11 @@ void trace_reset(struct trace *t)
         return;
     t->known = false;
     t->look_at = 0;
-    if (!t->own)
-        return;
-    symbols_free(t->syms);
-    t->syms = NULL;
+    if (t->own) {
+        symbols_free(t->syms);
+        t->syms = NULL;
+    }
+    ranges_find(t);
 }
 
 void trace_close(struct trace *t)

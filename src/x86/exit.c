@@ -97,9 +97,8 @@ enum step exit_run(struct vcpu *cpu, const struct insn *in)
     struct trace_event e;
     enum step step;
 
-    if (!trace_on(cpu, TRACE_EXIT))
+    if (!trace_on(cpu, TRACE_EXIT) || !trace_exit_begin(cpu, in, &e))
         return in->sem(cpu, in);
-    trace_exit_begin(cpu, in, &e);
     step = in->sem(cpu, in);
     trace_exit_end(cpu, &e, step == STEP_FAULT);
     return step;

@@ -41,15 +41,29 @@ static gva_t linear(const struct vcpu *cpu, uint64_t rip)
     return cpu->code_width == 8 ? pc : pc & 0xffffffff;
 }
 
-static void event_begin(struct vcpu *cpu, enum trace_cat cat, uint64_t rip,
-                        struct trace_event *e)
+/* Begins an event about addr; false: nobody wants it. */
+static bool begin_at(struct vcpu *cpu, enum trace_cat cat, uint64_t rip,
+                     gva_t addr, struct trace_event *e)
 {
+    struct tracer *t = cpu->tracer;
+
+    e->insns = vcpu_insns(cpu);
+    if (e->insns < t->start || addr < t->lo || addr > t->hi)
+        return false;
     e->cat = cat;
     e->what = TRACE_PLAIN;
-    e->insns = vcpu_insns(cpu);
-    e->ns = cpu->tracer->now(cpu->tracer);
+    e->ns = t->now(t);
     e->rip = rip;
-    e->pc = e->addr = linear(cpu, rip);
+    e->pc = linear(cpu, rip);
+    e->addr = addr;
+    return true;
+}
+
+/* About the instruction itself. */
+static bool begin(struct vcpu *cpu, enum trace_cat cat, uint64_t rip,
+                  struct trace_event *e)
+{
+    return begin_at(cpu, cat, rip, linear(cpu, rip), e);
 }
 
 static void event_end(struct vcpu *cpu, const struct trace_event *e)
@@ -61,7 +75,8 @@ void trace_insn(struct vcpu *cpu, const struct insn *in)
 {
     struct trace_event e;
 
-    event_begin(cpu, TRACE_INSN, insn_rip(cpu, in), &e);
+    if (!begin(cpu, TRACE_INSN, insn_rip(cpu, in), &e))
+        return;
     e.exit.in = in;
     event_end(cpu, &e);
 }
@@ -70,7 +85,8 @@ void trace_block(struct vcpu *cpu, unsigned count, unsigned bytes)
 {
     struct trace_event e;
 
-    event_begin(cpu, TRACE_BLOCK, cpu->rip, &e);
+    if (!begin(cpu, TRACE_BLOCK, cpu->rip, &e))
+        return;
     e.block.count = count;
     e.block.bytes = bytes;
     event_end(cpu, &e);
@@ -80,7 +96,8 @@ void trace_left(struct vcpu *cpu, const char *why)
 {
     struct trace_event e;
 
-    event_begin(cpu, TRACE_EXIT, cpu->rip, &e);
+    if (!begin(cpu, TRACE_EXIT, cpu->rip, &e))
+        return;
     e.what = TRACE_LEFT;
     e.name = why;
     event_end(cpu, &e);
@@ -90,7 +107,8 @@ void trace_woke(struct vcpu *cpu)
 {
     struct trace_event e;
 
-    event_begin(cpu, TRACE_EXIT, cpu->rip, &e);
+    if (!begin(cpu, TRACE_EXIT, cpu->rip, &e))
+        return;
     e.what = TRACE_WOKE;
     event_end(cpu, &e);
 }
@@ -99,7 +117,8 @@ void trace_intr(struct vcpu *cpu, enum trace_what what, unsigned vector)
 {
     struct trace_event e;
 
-    event_begin(cpu, TRACE_INTR, cpu->rip, &e);
+    if (!begin(cpu, TRACE_INTR, cpu->rip, &e))
+        return;
     e.what = what;
     e.vector = vector;
     event_end(cpu, &e);
@@ -109,7 +128,8 @@ void trace_exc(struct vcpu *cpu, const struct exc *exc)
 {
     struct trace_event e;
 
-    event_begin(cpu, TRACE_EXC, cpu->rip, &e);
+    if (!begin(cpu, TRACE_EXC, cpu->rip, &e))
+        return;
     e.exc = *exc;
     event_end(cpu, &e);
 }
@@ -119,9 +139,9 @@ void trace_io(struct vcpu *cpu, enum trace_what what, const char *device,
 {
     struct trace_event e;
 
-    event_begin(cpu, TRACE_IO, cpu->rip, &e);
+    if (!begin_at(cpu, TRACE_IO, cpu->rip, addr, &e))
+        return;
     e.what = what;
-    e.addr = addr;
     e.io.device = device;
     e.io.width = width;
     e.io.write = write;
@@ -134,8 +154,8 @@ void trace_mem(struct vcpu *cpu, gva_t gva, const void *bytes, unsigned size,
 {
     struct trace_event e;
 
-    event_begin(cpu, TRACE_MEM, cpu->rip, &e);
-    e.addr = gva;
+    if (!begin_at(cpu, TRACE_MEM, cpu->rip, gva, &e))
+        return;
     e.mem.size = size;
     e.mem.write = write;
     e.mem.system = system;
@@ -148,7 +168,8 @@ void trace_walk(struct vcpu *cpu, gva_t gva, unsigned access,
 {
     struct trace_event e;
 
-    event_begin(cpu, TRACE_WALK, cpu->rip, &e);
+    if (!begin(cpu, TRACE_WALK, cpu->rip, &e))
+        return;
     e.walk.gva = gva;
     e.walk.access = access;
     e.walk.steps = *steps;
@@ -158,14 +179,16 @@ void trace_walk(struct vcpu *cpu, gva_t gva, unsigned access,
     event_end(cpu, &e);
 }
 
-void trace_exit_begin(struct vcpu *cpu, const struct insn *in,
+bool trace_exit_begin(struct vcpu *cpu, const struct insn *in,
                       struct trace_event *e)
 {
-    event_begin(cpu, TRACE_EXIT, insn_rip(cpu, in), e);
+    if (!begin(cpu, TRACE_EXIT, insn_rip(cpu, in), e))
+        return false;
     e->exit.in = in;
     e->exit.rax = cpu->gpr[R_RAX];
     e->exit.rcx = cpu->gpr[R_RCX];
     e->exit.rdx = cpu->gpr[R_RDX];
+    return true;
 }
 
 void trace_exit_end(struct vcpu *cpu, struct trace_event *e, bool fault)

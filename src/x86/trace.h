@@ -93,6 +93,12 @@ struct tracer {
     uint64_t (*now)(struct tracer *t); /* the machine's clock, ns */
     void (*emit)(struct tracer *t, struct vcpu *cpu,
                  const struct trace_event *e);
+    /*
+     * What it surely does not want: events before the vCPU's instruction
+     * `start`, and those with addr outside [lo, hi]. May be too little.
+     */
+    uint64_t start;
+    _Atomic gva_t lo, hi;
 };
 
 static inline bool trace_on(const struct vcpu *cpu, uint32_t cats)
@@ -124,7 +130,7 @@ void trace_mem(struct vcpu *cpu, gva_t gva, const void *bytes, unsigned size,
 /* found: NULL if it ended in a fault. */
 void trace_walk(struct vcpu *cpu, gva_t gva, unsigned access,
                 const struct walk_steps *steps, const struct walk *found);
-/* Around the instruction. */
-void trace_exit_begin(struct vcpu *cpu, const struct insn *in,
+/* Around the instruction; no end if the beginning says false. */
+bool trace_exit_begin(struct vcpu *cpu, const struct insn *in,
                       struct trace_event *e);
 void trace_exit_end(struct vcpu *cpu, struct trace_event *e, bool fault);
