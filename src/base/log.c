@@ -96,9 +96,10 @@ void crash_hooks_run(void)
 
 void assert_failed(const char *expr, const char *file, int line)
 {
-    crash_hooks_run();
+    /* first: a hook may fail too */
     log_error("internal: %s:%d: %s is not true; this is a fault of "
               "Ringfence's, please report it",
               file, line, expr);
+    crash_hooks_run();
     abort();
 }

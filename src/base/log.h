@@ -34,6 +34,9 @@ void assert_failed(const char *expr, const char *file, int line) noreturn_fn;
 #define rf_assert(cond)                                                        \
     (likely(cond) ? (void)0 : assert_failed(#cond, __FILE__, __LINE__))
 
-/* At most 8 hooks; async-signal-safe, they may also run in a SIGSEGV. */
+/*
+ * At most 8 hooks, run in the order they came, once, on the asserting thread:
+ * whatever locks it holds. They do not allocate.
+ */
 void crash_hook_add(void (*hook)(void));
 void crash_hooks_run(void);

@@ -95,21 +95,128 @@ static bool is_prefix(const char *word, size_t len)
     return false;
 }
 
+/* Conditions have two names each: objdump's, where Zydis takes the other. */
+static bool condition_name(char *buf, size_t len, const char *raw, size_t word)
+{
+    static const char *const heads[] = {"j", "set", "cmov"};
+    static const struct {
+        const char *zydis, *objdump;
+    } conds[] = {{"z", "e"},   {"nz", "ne"}, {"nb", "ae"},
+                 {"nbe", "a"}, {"nl", "ge"}, {"nle", "g"}};
+
+    for (size_t h = 0; h < ARRAY_SIZE(heads); h++) {
+        size_t n = strlen(heads[h]);
+
+        if (word < n || memcmp(raw, heads[h], n))
+            continue;
+        for (size_t c = 0; c < ARRAY_SIZE(conds); c++)
+            if (strlen(conds[c].zydis) == word - n &&
+                !memcmp(raw + n, conds[c].zydis, word - n)) {
+                snprintf(buf, len, "%s%s", heads[h], conds[c].objdump);
+                return true;
+            }
+    }
+    return false;
+}
+
+static char size_letter(const ZydisDecodedOperand *op)
+{
+    return op->size == 8    ? 'b'
+           : op->size == 16 ? 'w'
+           : op->size == 32 ? 'l'
+                            : 'q';
+}
+
+/* AT&T's own names, and sizes that Zydis leaves to the reader. */
+static bool att_name(char *buf, size_t len, const ZydisDecodedInstruction *i,
+                     const ZydisDecodedOperand *op)
+{
+    static const struct {
+        ZydisMnemonic mnemonic;
+        const char *name;
+        enum { PLAIN, MEMORY, EXTEND } kind;
+    } names[] = {{ZYDIS_MNEMONIC_CBW, "cbtw", PLAIN},
+                 {ZYDIS_MNEMONIC_CWDE, "cwtl", PLAIN},
+                 {ZYDIS_MNEMONIC_CDQE, "cltq", PLAIN},
+                 {ZYDIS_MNEMONIC_CWD, "cwtd", PLAIN},
+                 {ZYDIS_MNEMONIC_CDQ, "cltd", PLAIN},
+                 {ZYDIS_MNEMONIC_CQO, "cqto", PLAIN},
+                 {ZYDIS_MNEMONIC_MOVSX, "movs", EXTEND},
+                 {ZYDIS_MNEMONIC_MOVSXD, "movs", EXTEND},
+                 {ZYDIS_MNEMONIC_MOVZX, "movz", EXTEND},
+                 {ZYDIS_MNEMONIC_NOP, "nop", MEMORY},
+                 {ZYDIS_MNEMONIC_INC, "inc", MEMORY},
+                 {ZYDIS_MNEMONIC_DEC, "dec", MEMORY},
+                 {ZYDIS_MNEMONIC_NEG, "neg", MEMORY},
+                 {ZYDIS_MNEMONIC_NOT, "not", MEMORY},
+                 {ZYDIS_MNEMONIC_MUL, "mul", MEMORY},
+                 {ZYDIS_MNEMONIC_DIV, "div", MEMORY},
+                 {ZYDIS_MNEMONIC_IDIV, "idiv", MEMORY}};
+
+    for (size_t k = 0; k < ARRAY_SIZE(names); k++) {
+        if (names[k].mnemonic != i->mnemonic)
+            continue;
+        if (names[k].kind == PLAIN)
+            snprintf(buf, len, "%s", names[k].name);
+        else if (names[k].kind == EXTEND)
+            snprintf(buf, len, "%s%c%c", names[k].name, size_letter(&op[1]),
+                     size_letter(&op[0]));
+        else if (i->operand_count_visible &&
+                 op[0].type == ZYDIS_OPERAND_TYPE_MEMORY)
+            snprintf(buf, len, "%s%c", names[k].name, size_letter(&op[0]));
+        else
+            return false;
+        return true;
+    }
+    return false;
+}
+
+/* The first word of `raw` (word long) by objdump's name for it. */
+static void mnemonic(char *buf, size_t len, const char *raw, size_t word,
+                     const ZydisDecodedInstruction *i,
+                     const ZydisDecodedOperand *op)
+{
+    if (is_prefix(raw, word) ||
+        (!condition_name(buf, len, raw, word) && !att_name(buf, len, i, op)))
+        snprintf(buf, len, "%.*s", (int)word, raw);
+}
+
 /* `raw` as objdump would have it, into buf. */
-static void lay_out(char *buf, size_t len, const char *raw)
+static void lay_out(char *buf, size_t len, const char *raw,
+                    const ZydisDecodedInstruction *i,
+                    const ZydisDecodedOperand *op)
 {
     size_t word = strcspn(raw, " "), n;
     const char *p = raw + word;
+    char name[32];
 
-    if (!*p || is_prefix(raw, word))
-        n = (size_t)snprintf(buf, len, "%.*s", (int)word, raw);
-    else
-        n = (size_t)snprintf(buf, len, "%-6.*s", (int)word, raw);
+    mnemonic(name, sizeof(name), raw, word, i, op);
+    snprintf(buf, len, *p && !is_prefix(raw, word) ? "%-6s" : "%s", name);
+    n = strlen(buf);
     for (; *p && n + 1 < len; p++)
         if (*p != ' ' || p[-1] != ',')
             buf[n++] = *p;
-    if (n < len)
-        buf[n] = 0;
+    buf[n] = 0;
+}
+
+/* AT&T's `*' before where an indirect branch finds its target. */
+static void mark_indirect(char *buf, size_t len,
+                          const ZydisDecodedInstruction *i,
+                          const ZydisDecodedOperand *op)
+{
+    size_t n = strlen(buf), at = n;
+
+    if ((i->mnemonic != ZYDIS_MNEMONIC_CALL &&
+         i->mnemonic != ZYDIS_MNEMONIC_JMP) ||
+        !i->operand_count_visible ||
+        (op[0].type != ZYDIS_OPERAND_TYPE_REGISTER &&
+         op[0].type != ZYDIS_OPERAND_TYPE_MEMORY) ||
+        n + 2 > len)
+        return;
+    while (at && buf[at - 1] != ' ')
+        at--;
+    memmove(buf + at + 1, buf + at, n - at + 1);
+    buf[at] = '*';
 }
 
 /* objdump's comment behind an operand that is relative to RIP. */
@@ -134,6 +241,17 @@ static void comment(char *buf, size_t len, const ZydisDecodedInstruction *i,
     }
 }
 
+static ZyanStatus format(const struct text *t, ZydisDecodedInstruction *i,
+                         const ZydisDecodedOperand *op, uint64_t rip, char *raw,
+                         size_t len)
+{
+    if (i->mnemonic == ZYDIS_MNEMONIC_NOP && i->operand_count_visible > 1)
+        i->operand_count_visible = 1; /* assemblers take only that */
+    return ZydisFormatterFormatInstruction(&t->formatter, i, op,
+                                           i->operand_count_visible, raw, len,
+                                           rip, (void *)t);
+}
+
 unsigned disasm(char *buf, size_t len, const uint8_t *bytes, unsigned n,
                 unsigned code_width, uint64_t rip, const struct symbols *syms)
 {
@@ -148,13 +266,12 @@ unsigned disasm(char *buf, size_t len, const uint8_t *bytes, unsigned n,
     decoder_setup(&d, code_width);
     text_init(&t, syms);
     if (!n || ZYAN_FAILED(ZydisDecoderDecodeFull(&d, bytes, n, &i, op)) ||
-        ZYAN_FAILED(ZydisFormatterFormatInstruction(
-            &t.formatter, &i, op, i.operand_count_visible, raw, sizeof(raw),
-            rip, &t))) {
+        ZYAN_FAILED(format(&t, &i, op, rip, raw, sizeof(raw)))) {
         snprintf(buf, len, "(bad)");
         return 0;
     }
-    lay_out(buf, len, raw);
+    lay_out(buf, len, raw, &i, op);
+    mark_indirect(buf, len, &i, op);
     comment(buf, len, &i, op, rip, syms);
     return i.length;
 }

@@ -174,26 +174,42 @@ bool symbols_find(const struct symbols *s, const char *name, uint64_t *addr)
     return true;
 }
 
-bool symbols_name(const struct symbols *s, uint64_t addr, char *buf, size_t len)
+/* The best symbol for an address, which is *off behind it; or NULL. */
+static const struct symbol *symbol_near(const struct symbols *s, uint64_t addr,
+                                        uint64_t *off)
 {
+    uint64_t linked = addr - slide_of(s);
+    unsigned i = symbol_above(s, linked);
     const struct symbol *sym;
-    uint64_t linked, off, max;
-    unsigned i;
 
-    if (len)
-        buf[0] = 0;
-    if (!s || !len)
-        return false;
-    linked = addr - slide_of(s);
-    i = symbol_above(s, linked);
     if (i <= s->low || (s->upper && addr < UPPER_HALF))
-        return false;
-    max = i == s->count ? NEAR_LAST_MAX : NEAR_MAX;
+        return NULL;
     /* of those at one address the first is the best */
     for (sym = &s->sym[i - 1]; sym > s->sym && sym[-1].addr == sym->addr;)
         sym--;
-    off = linked - sym->addr;
-    if (off >= max)
+    *off = linked - sym->addr;
+    return *off < (i == s->count ? NEAR_LAST_MAX : NEAR_MAX) ? sym : NULL;
+}
+
+bool symbols_start(const struct symbols *s, uint64_t addr, uint64_t *start)
+{
+    uint64_t off;
+
+    if (!s || !symbol_near(s, addr, &off))
+        return false;
+    *start = addr - off;
+    return true;
+}
+
+bool symbols_name(const struct symbols *s, uint64_t addr, char *buf, size_t len)
+{
+    const struct symbol *sym;
+    uint64_t off;
+
+    if (len)
+        buf[0] = 0;
+    sym = s && len ? symbol_near(s, addr, &off) : NULL;
+    if (!sym)
         return false;
     if (off)
         snprintf(buf, len, "%s+0x%llx", s->names + sym->name,

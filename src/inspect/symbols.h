@@ -35,6 +35,8 @@ bool symbols_slide(struct symbols *s, const struct vcpu *cpu);
 unsigned symbols_count(const struct symbols *s); /* s may be NULL: 0 */
 /* Address of a name. */
 bool symbols_find(const struct symbols *s, const char *name, uint64_t *addr);
+/* Where the symbol begins that symbols_name() would name. */
+bool symbols_start(const struct symbols *s, uint64_t addr, uint64_t *start);
 /*
  * "name+0x1c" (or "name") into buf. False, and an empty string: no symbol
  * is near. s may be NULL.

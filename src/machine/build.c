@@ -396,6 +396,7 @@ static const struct machine_step machine_steps[] = {
     {"trace points", machine_trace_points, NULL},
     {"signals", step_signals, unstep_signals},
     {"debugger", gdb_init, gdb_fini},
+    {"crash screen", step_nothing, machine_crash_fini},
     {"console", step_console, unstep_console},
     {"devices", step_nothing, unstep_devices},
     {"legacy devices", step_legacy, NULL},

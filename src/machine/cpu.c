@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "inspect/crash.h"
 #include "mmu/mmu.h"
 
 static bool machine_cpu_parks(const struct machine *m)
@@ -103,19 +104,29 @@ void machine_cpu_failed(struct machine_cpu *mc, const struct error *err)
     machine_request(m, MACHINE_FAILED, 0);
 }
 
+bool machine_cpu_shutdown(struct machine_cpu *mc)
+{
+    if (gdb_cpu_crashed(mc))
+        return false;
+    machine_request(mc->m, MACHINE_TRIPLE, 0);
+    return true;
+}
+
 static void *machine_cpu_thread(void *arg)
 {
     struct machine_cpu *mc = arg;
     struct error err = {.code = EIO, .msg = "the engine failed"};
 
+    crash_running(&mc->cpu);
     while (machine_cpu_gate(mc)) {
-        int rc = mc->m->cfg->engine->run(&mc->cpu, &err);
+        int rc = mc->cpu.shutdown ? ENGINE_SHUTDOWN
+                                  : mc->m->cfg->engine->run(&mc->cpu, &err);
 
         if (rc == ENGINE_HALTED) {
             machine_cpu_sleep(mc);
         } else if (rc == ENGINE_SHUTDOWN) {
-            machine_request(mc->m, MACHINE_TRIPLE, 0);
-            machine_cpu_stuck(mc);
+            if (machine_cpu_shutdown(mc))
+                machine_cpu_stuck(mc);
         } else if (rc == ENGINE_DEBUG) {
             gdb_cpu_stopped(mc);
         } else if (rc < 0) {

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "inspect/crash.h"
 #include "machine/lockstep.h"
 #include "machine/machine_int.h"
 
@@ -381,7 +382,10 @@ static int det_run(struct det *d, struct machine_cpu *mc, struct error *err)
     d->limit = d->total + n;
     vcpu_set_limit(&mc->cpu, d->started + n);
     d->current = mc;
-    rc = d->m->cfg->engine->run(&mc->cpu, err);
+    crash_running(&mc->cpu);
+    rc = mc->cpu.shutdown ? ENGINE_SHUTDOWN
+                          : d->m->cfg->engine->run(&mc->cpu, err);
+    crash_running(NULL);
     d->current = NULL;
     n = vcpu_insns(&mc->cpu) - d->started;
     d->total += n;
@@ -488,13 +492,11 @@ static void det_step(struct det *d)
         return;
     }
     rc = det_run(d, mc, &err);
-    if (rc == ENGINE_SHUTDOWN)
-        machine_request(m, MACHINE_TRIPLE, 0);
-    else if (rc == ENGINE_DEBUG)
+    if (rc == ENGINE_DEBUG)
         gdb_cpu_stopped(mc);
     else if (rc < 0)
         det_failed(d, &err);
-    if (rc == ENGINE_SHUTDOWN || rc < 0)
+    if (rc < 0 || (rc == ENGINE_SHUTDOWN && machine_cpu_shutdown(mc)))
         machine_cpu_stuck(&m->cpu[0]);
 }
 

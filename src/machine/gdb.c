@@ -57,8 +57,10 @@ bool gdb_held(const struct machine *m)
 
 void gdb_powered_on(struct machine *m)
 {
-    if (m->gdb)
-        m->gdb->tsc = machine_tsc(m);
+    if (!m->gdb)
+        return;
+    m->gdb->tsc = machine_tsc(m);
+    memset(m->gdb->crash_told, 0, sizeof(m->gdb->crash_told));
 }
 
 static void gdb_want(struct gdb *g, int stopper)
@@ -83,6 +85,21 @@ void gdb_cpu_stopped(struct machine_cpu *mc)
     gdb_want(mc->m->gdb, (int)mc->cpu.index);
 }
 
+bool gdb_cpu_crashed(struct machine_cpu *mc)
+{
+    struct gdb *g = mc->m->gdb;
+    bool look;
+
+    if (!g)
+        return false;
+    loop_lock(&mc->m->loop);
+    look = g->client.fd >= 0 && !g->crash_told[mc->cpu.index];
+    loop_unlock(&mc->m->loop);
+    if (look)
+        gdb_want(g, (int)mc->cpu.index);
+    return look;
+}
+
 void gdb_interrupt(struct gdb *g)
 {
     gdb_want(g, -1);
@@ -95,6 +112,16 @@ static const char *gdb_watch_name(enum debug_watch_kind kind)
                                        : "awatch";
 }
 
+static enum gdb_signal gdb_stop_signal(struct gdb *g, int stopper)
+{
+    if (stopper < 0)
+        return GDB_SIGINT;
+    if (!g->m->cpu[stopper].cpu.shutdown)
+        return GDB_SIGTRAP;
+    g->crash_told[stopper] = true;
+    return GDB_SIGSEGV;
+}
+
 /* The stop reply; it stays for `?`. */
 static void gdb_stop_reply(struct gdb *g, int stopper)
 {
@@ -104,8 +131,8 @@ static void gdb_stop_reply(struct gdb *g, int stopper)
     if (stopper >= 0)
         g->thread = (unsigned)stopper;
     n = (size_t)snprintf(g->last_stop, sizeof(g->last_stop),
-                         "T%02xthread:%02x;",
-                         stopper < 0 ? GDB_SIGINT : GDB_SIGTRAP, g->thread + 1);
+                         "T%02xthread:%02x;", gdb_stop_signal(g, stopper),
+                         g->thread + 1);
     if (!d)
         return;
     if (d->stop == DEBUG_BREAK && g->tells_swbreak)

@@ -22,6 +22,11 @@ void gdb_fini(struct machine *m);
 /* On the vCPU's thread: run() returned ENGINE_DEBUG. */
 void gdb_cpu_stopped(struct machine_cpu *mc);
 /*
+ * On the vCPU's thread, without the device lock: it triple-faulted. True: a
+ * debugger is to see it first; false: there is none, or it has.
+ */
+bool gdb_cpu_crashed(struct machine_cpu *mc);
+/*
  * Event thread, all vCPUs parked, without the device lock: must they stay
  * so? Tells the debugger if they have just stopped for it.
  */

@@ -16,7 +16,7 @@
 #define GDB_PACKET    0x4000 /* as PacketSize tells it */
 #define GDB_REG_BYTES 16     /* the widest register here */
 
-enum gdb_signal { GDB_SIGINT = 2, GDB_SIGTRAP = 5 };
+enum gdb_signal { GDB_SIGINT = 2, GDB_SIGTRAP = 5, GDB_SIGSEGV = 11 };
 
 struct gdb {
     struct machine *m;
@@ -36,6 +36,7 @@ struct gdb {
 
     struct debug_points points;
     struct vcpu_debug cpu[GUEST_VCPUS_MAX];
+    bool crash_told[GUEST_VCPUS_MAX]; /* of its triple fault */
     bool guards_changed;
 
     size_t in_len, out_len;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspect/crash.h"
 #include "x86/flags.h"
 #include "x86/msr.h"
 #include "x86/walk.h"
@@ -118,28 +119,20 @@ static void monitor_mapping(struct gdb *g, gva_t from, gva_t to,
               w->rights & PAGE_GLOBAL ? 'g' : '-');
 }
 
+static void monitor_line(void *g, const char *text)
+{
+    gdb_print(g, "%s\n", text);
+}
+
 static void monitor_walk(struct gdb *g, const char *arg)
 {
-    struct vcpu *cpu = gdb_vcpu(g);
-    struct walk w;
+    const struct crash_sink to = {monitor_line, g};
     uint64_t gva;
 
-    if (!monitor_number(&arg, &gva)) {
-        gdb_print(g, "usage: walk ADDRESS\n");
-        return;
-    }
-    if (!vcpu_long_mode(cpu))
-        gva &= 0xffffffff;
-    if (!walk_peek(cpu, gva, &w))
-        gdb_print(g, "%016llx is not mapped\n", (ull)gva);
+    if (monitor_number(&arg, &gva))
+        crash_walk(&to, gdb_vcpu(g), gva);
     else
-        gdb_print(g, "%016llx -> %012llx, page of %llu KiB, %s%s%s%s%s\n",
-                  (ull)gva, (ull)w.gpa, (ull)(w.size / KiB),
-                  w.rights & PAGE_U ? "user" : "supervisor",
-                  w.rights & PAGE_W ? " writable" : "",
-                  w.rights & PAGE_NX ? "" : " executable",
-                  w.rights & PAGE_DIRTY ? " dirty" : "",
-                  w.rights & PAGE_GLOBAL ? " global" : "");
+        gdb_print(g, "usage: walk ADDRESS\n");
 }
 
 static void monitor_tlb(struct gdb *g, const char *arg)
@@ -200,6 +193,23 @@ static void monitor_symbol(struct gdb *g, const char *arg)
                   symbols_count(syms));
 }
 
+/* As the crash screen has it. */
+static void monitor_stack(struct gdb *g, const char *arg)
+{
+    const struct crash_sink to = {monitor_line, g};
+
+    (void)arg;
+    crash_stack(&to, gdb_vcpu(g), machine_symbols(g->m, gdb_vcpu(g)));
+}
+
+static void monitor_history(struct gdb *g, const char *arg)
+{
+    const struct crash_sink to = {monitor_line, g};
+
+    (void)arg;
+    crash_history(&to, gdb_vcpu(g), machine_symbols(g->m, gdb_vcpu(g)));
+}
+
 static void monitor_reset(struct gdb *g, const char *arg)
 {
     (void)arg;
@@ -225,6 +235,8 @@ static const struct {
     {"walk", " ADDRESS", "where a linear address leads", monitor_walk},
     {"symbol", " NAME|ADDRESS", "a kernel's name or address, out of its memory",
      monitor_symbol},
+    {"stack", "", "return addresses on the stack, with names", monitor_stack},
+    {"history", "", "the last exceptions and branches", monitor_history},
     {"rdmsr", " NUMBER", "a model-specific register", monitor_rdmsr},
     {"wrmsr", " NUMBER VALUE", "changes one", monitor_wrmsr},
     {"system_reset", "", "the reset button", monitor_reset},

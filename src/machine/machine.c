@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "inspect/crash.h"
 #include "machine/lockstep.h"
 
 /* Where a BIOS finds how it was reset; Linux writes it. 0x1234: warm. */
@@ -27,6 +28,7 @@ void machine_request(struct machine *m, enum machine_end why, uint32_t value)
     pthread_mutex_lock(&m->park_lock);
     if (m->request == MACHINE_RUNS) {
         m->request = why;
+        m->requester = crash_current() ? crash_current()->index : 0;
         m->result.debug_value = value;
     }
     m->pause = true; /* no instruction behind the one that asked */
@@ -115,8 +117,10 @@ static void machine_counters(const struct machine *m)
 
 static int machine_live(struct machine *m, struct error *err)
 {
-    int rc = machine_cpus_start(m, err);
+    int rc;
 
+    machine_crash_watch(m);
+    rc = machine_cpus_start(m, err);
     if (rc)
         m->result.end = MACHINE_FAILED;
     else

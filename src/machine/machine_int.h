@@ -88,13 +88,15 @@ struct machine {
 
     /* First request wins; park_lock. */
     enum machine_end request;
+    unsigned requester; /* the vCPU that asked, or 0 */
     struct machine_result result;
     struct error failure;
     struct gdb *gdb;         /* NULL without --gdb */
     struct symbols *symbols; /* see machine_symbols() */
     struct det *det;         /* NULL unless deterministic */
     struct trace *trace;     /* NULL without --trace */
-    unsigned built;          /* steps of machine_steps that are done */
+    struct vcpu *crash_cpu[GUEST_VCPUS_MAX];
+    unsigned built; /* steps of machine_steps that are done */
 };
 
 /* One step of putting a machine together; undone in reverse order. */
@@ -120,6 +122,8 @@ void machine_cpus_stop(struct machine *m);
 bool machine_cpu_awake(const struct machine_cpu *mc);
 /* After the end: nothing runs until the event thread has decided. */
 void machine_cpu_stuck(struct machine_cpu *mc);
+/* It triple-faulted. True: the machine ends; false: a debugger looks first. */
+bool machine_cpu_shutdown(struct machine_cpu *mc);
 void machine_cpu_failed(struct machine_cpu *mc, const struct error *err);
 /* The guest's power button, or an end if it has none. Device lock. */
 void machine_button(struct machine *m);
@@ -141,6 +145,10 @@ const struct symbols *machine_symbols(struct machine *m, struct vcpu *cpu);
 int machine_trace_init(struct machine *m, struct error *err) must_check;
 void machine_trace_fini(struct machine *m);
 int machine_trace_points(struct machine *m, struct error *err) must_check;
+/* crash.c: the crash screen, if that is how the machine ended. */
+void machine_crash_fini(struct machine *m);
+/* From now on a failed assert shows it too. */
+void machine_crash_watch(struct machine *m);
 /* glue.c */
 extern const struct vcpu_intr_ops machine_intr_ops;
 extern const struct lapic_cpu_ops machine_lapic_ops;

@@ -340,10 +340,25 @@ static enum step event_deliver(struct vcpu *cpu, struct event *ev)
     s = vcpu_real(cpu) ? deliver_real(cpu, ev) : deliver_protected(cpu, ev);
     if (s != STEP_JUMP)
         return s;
+    history_branch(&cpu->history, ev->rip, cpu->rip);
     cpu->shadow = SHADOW_NONE;
     cpu->halted = false;
     vcpu_update_mode(cpu);
     return STEP_JUMP;
+}
+
+/* For the crash screen. */
+static void exc_remember(struct vcpu *cpu, const struct exc *e)
+{
+    struct vcpu_history *h = &cpu->history;
+
+    h->exc[h->excs++ % HISTORY_EXCEPTIONS] =
+        (struct exc_record){.insns = vcpu_insns(cpu),
+                            .rip = cpu->rip,
+                            .cr2 = e->cr2,
+                            .error = e->error,
+                            .vector = e->vector,
+                            .has_error = e->has_error};
 }
 
 static enum step triple_fault(struct vcpu *cpu)
@@ -387,6 +402,7 @@ enum step exc_deliver(struct vcpu *cpu)
 
         if (trace_on(cpu, TRACE_EXC))
             trace_exc(cpu, &e);
+        exc_remember(cpu, &e);
         exc_side_effects(cpu, &e);
         s = event_deliver(cpu, &ev);
         if (s != STEP_FAULT)
@@ -394,10 +410,13 @@ enum step exc_deliver(struct vcpu *cpu)
         next = e.vector == EXC_DF ? -1 : exc_combine(e.vector, cpu->exc.vector);
         if (next < 0)
             break;
-        if (next == EXC_DF)
+        if (next == EXC_DF) {
+            exc_remember(cpu, &cpu->exc); /* what made it double */
             cpu->exc = (struct exc){.vector = EXC_DF, .has_error = true};
+        }
         e = cpu->exc;
     }
+    exc_remember(cpu, &cpu->exc);
     return triple_fault(cpu);
 }
 

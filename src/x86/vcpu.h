@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "mem/guest_mem.h"
+#include "x86/history.h"
 #include "x86/regs.h"
 
 struct vcpu;
@@ -209,6 +210,7 @@ struct vcpu {
     uint64_t budget_end; /* what was retired when budget reaches 0 */
     unsigned unit_max;   /* most instructions in what an engine runs at once */
     uint64_t counters[CTR_COUNT];
+    struct vcpu_history history; /* for people */
 };
 
 /* From any thread; wakes a halted vCPU through its machine's wake hook. */

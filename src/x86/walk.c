@@ -278,24 +278,34 @@ int walk(struct vcpu *cpu, gva_t gva, unsigned access, struct walk *w)
     return o == WALK_MAPPED ? 0 : STEP_FAULT;
 }
 
-bool walk_peek(struct vcpu *cpu, gva_t gva, struct walk *w)
+enum walk_end walk_explain(struct vcpu *cpu, gva_t gva, struct walk_steps *s,
+                           struct walk *w)
 {
     struct paging p = paging_mode(cpu);
     struct cursor c;
     enum outcome o;
-    uint64_t entry;
-    gpa_t at;
 
+    s->n = 0;
     if (!(cpu->cr0 & CR0_PG)) {
         walk_identity(gva, w);
-        return true;
+        return WALK_IS_MAPPED;
     }
     if (!walk_root(cpu, &p, gva, &c))
-        return false;
+        return WALK_IS_ABSENT;
     do {
-        o = walk_level(cpu, &p, &c, gva, w, &at, &entry);
+        o = walk_level(cpu, &p, &c, gva, w, &s->at[s->n], &s->entry[s->n]);
+        s->n++;
     } while (o == WALK_DEEPER);
-    return o == WALK_MAPPED;
+    return o == WALK_MAPPED ? WALK_IS_MAPPED
+           : o == WALK_RSVD ? WALK_IS_RESERVED
+                            : WALK_IS_ABSENT;
+}
+
+bool walk_peek(struct vcpu *cpu, gva_t gva, struct walk *w)
+{
+    struct walk_steps s;
+
+    return walk_explain(cpu, gva, &s, w) == WALK_IS_MAPPED;
 }
 
 int walk_load_pdptes(struct vcpu *cpu, uint64_t cr3, uint64_t pdpte[4])

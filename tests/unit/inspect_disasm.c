@@ -29,6 +29,13 @@ static void instructions_read_as_objdump_prints_them(void)
     reads("\xc7\x00\x01\x00\x00\x00", 6, 8, 0, "movl   $0x1,(%rax)");
     reads("\xf0\x48\x0f\xc1\x07", 5, 8, 0, "lock xadd %rax,(%rdi)");
     reads("\xc3", 1, 8, 0, "ret");
+    reads("\xff\xd0", 2, 8, 0, "call   *%rax");
+    reads("\xff\x64\xc3\x08", 4, 8, 0, "jmp    *0x8(%rbx,%rax,8)");
+    reads("\x0f\x1f\x40\x08", 4, 8, 0, "nopl   0x8(%rax)");
+    reads("\x48\x63\xd0", 3, 8, 0, "movslq %eax,%rdx");
+    reads("\x0f\xb6\x00", 3, 8, 0, "movzbl (%rax),%eax");
+    reads("\x48\xff\x08", 3, 8, 0, "decq   (%rax)");
+    reads("\x48\x98", 2, 8, 0, "cltq");
     reads("\x0f\x0b", 2, 8, 0, "ud2");
     reads("\xf3\x0f\x1e\xfa", 4, 8, 0, "endbr64");
     reads("\x65\x48\x8b\x04\x25\x28\x00\x00\x00", 9, 8, 0,
@@ -40,7 +47,10 @@ static void branches_name_their_target(void)
     reads("\xe8\x0b\x00\x00\x00", 5, 8, 0xffffffff81000100,
           "call   0xffffffff81000110 <panic+0x10>");
     reads("\x74\xfe", 2, 8, 0xffffffff81000100,
-          "jz     0xffffffff81000100 <panic>");
+          "je     0xffffffff81000100 <panic>");
+    reads("\x0f\x87\x00\x00\x00\x00", 6, 4, 0x1000, "ja     0x1006");
+    reads("\x0f\x95\xc0", 3, 8, 0, "setne  %al");
+    reads("\x0f\x4d\xc1", 3, 8, 0, "cmovge %ecx,%eax");
     reads("\xeb\xfe", 2, 4, 0x1000, "jmp    0x1000");
 }
 

@@ -29,6 +29,7 @@ static const struct insn *jumped(struct vcpu *cpu, const struct insn *in)
 {
     if (insn_unfinished(cpu, in))
         return leave_before(cpu, in, LEAVE_AGAIN);
+    history_branch(&cpu->history, insn_rip(cpu, in), cpu->rip);
     if (unlikely(cpu->break_block))
         return leave(cpu, in, LEAVE_AGAIN);
     cpu->budget -= in->place;
