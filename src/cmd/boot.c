@@ -18,6 +18,7 @@
 #include "machine/gdb.h"
 #include "machine/lockstep.h"
 #include "machine/machine.h"
+#include "machine/names.h"
 #include "machine/record.h"
 #include "mem/guest_mem.h"
 #include "x86/cpuid.h"
@@ -213,6 +214,14 @@ static int boot_symbols(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
+static int boot_name(void *ctx, const char *v, struct error *err)
+{
+    if (name_check(v, err))
+        return error_prefix(err, "--name");
+    ((struct boot_args *)ctx)->cfg.name = v;
+    return 0;
+}
+
 static int boot_deterministic(void *ctx, const char *v, struct error *err)
 {
     (void)v;
@@ -302,6 +311,8 @@ static const struct option_spec boot_options[] = {
      "x86-64-v1 to -v3, and ,-feature to hide one;\n"
      "help lists them",
      boot_cpu},
+    {"name", "n", "NAME", "for ringfence ctl (default: vm- and the process ID)",
+     boot_name},
     {"no-reboot", NULL, NULL, "leave when the guest reboots", boot_no_reboot},
     {"gdb", NULL, "PORT|unix:PATH",
      "wait for gdb there: 127.0.0.1:PORT, or a "

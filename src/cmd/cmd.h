@@ -38,6 +38,8 @@ int cmd_boot(int argc, char **argv);
 void cmd_boot_help(void);
 int cmd_compare(int argc, char **argv);
 void cmd_compare_help(void);
+int cmd_ctl(int argc, char **argv);
+void cmd_ctl_help(void);
 int cmd_doctor(int argc, char **argv);
 void cmd_doctor_help(void);
 int cmd_help(int argc, char **argv);

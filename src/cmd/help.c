@@ -32,6 +32,8 @@ const struct command commands[] = {
     {"boot", "boot a kernel in a virtual machine", cmd_boot, cmd_boot_help},
     {"compare", "find where two engines, CPU models or builds differ",
      cmd_compare, cmd_compare_help},
+    {"ctl", "look at running machines, and tell them what to do", cmd_ctl,
+     cmd_ctl_help},
     {"doctor", "what this host offers, and why not better", cmd_doctor,
      cmd_doctor_help},
     {"help", "explain a command", cmd_help, cmd_help_help},

@@ -99,11 +99,16 @@ static void pm_write(void *dev, uint64_t off, unsigned width, uint64_t val)
 
 static const struct io_ops pm_io = {pm_read, pm_write, 0, 4};
 
+bool acpi_pm_listens(const struct acpi_pm *pm)
+{
+    return pm->enable & STS_PWRBTN;
+}
+
 bool acpi_pm_power_button(struct acpi_pm *pm)
 {
     pm->status |= STS_PWRBTN;
     pm_update(pm);
-    return pm->enable & STS_PWRBTN;
+    return acpi_pm_listens(pm);
 }
 
 static struct acpi_pm *pm_of(struct device *d)

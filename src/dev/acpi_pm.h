@@ -39,5 +39,7 @@ struct acpi_pm {
 int acpi_pm_init(struct acpi_pm *pm, struct guest_mem *mem, struct loop *loop,
                  struct irq_line sci, const struct board *board,
                  struct error *err) must_check;
+/* Has the guest a driver for its power button? */
+bool acpi_pm_listens(const struct acpi_pm *pm);
 /* The user presses the button. False: the guest does not listen. */
 bool acpi_pm_power_button(struct acpi_pm *pm);

@@ -495,11 +495,67 @@ static void console_accept(struct console *c)
     in_watch(c);
 }
 
+/* --- viewers --- */
+
+static void views_write(struct console *c, const uint8_t *b, size_t len)
+{
+    struct console_viewer *v, *next;
+    size_t i;
+
+    for (i = len > CONSOLE_BACK ? len - CONSOLE_BACK : 0; i < len; i++)
+        c->back[(c->back_len + i) % CONSOLE_BACK] = b[i];
+    c->back_len += len;
+    for (v = c->viewers; v; v = next) {
+        next = v->next;
+        v->out(v, b, len);
+    }
+}
+
+void console_attach(struct console *c, struct console_viewer *v)
+{
+    size_t n = (size_t)MIN(c->back_len, CONSOLE_BACK);
+    size_t from = (size_t)((c->back_len - n) % CONSOLE_BACK);
+    size_t first = MIN(n, CONSOLE_BACK - from);
+
+    v->out(v, c->back + from, first);
+    v->out(v, c->back, n - first);
+    v->next = c->viewers;
+    c->viewers = v;
+}
+
+void console_detach(struct console *c, struct console_viewer *v)
+{
+    struct console_viewer **at = &c->viewers;
+
+    while (*at && *at != v)
+        at = &(*at)->next;
+    if (*at)
+        *at = v->next;
+}
+
+size_t console_room(const struct console *c)
+{
+    return in_room(c);
+}
+
+void console_type(struct console *c, const uint8_t *keys, size_t len)
+{
+    host_says(c, CONSOLE_KEYS, keys, MIN(len, CONSOLE_IN_MAX / 2));
+}
+
+void console_resize(struct console *c, uint16_t cols, uint16_t rows)
+{
+    uint16_t size[2] = {cols, rows};
+
+    host_says(c, CONSOLE_RESIZE, size, sizeof(size));
+}
+
 static size_t serial_write(struct chardev *chr, const uint8_t *b, size_t len)
 {
     struct console *c = container_of(chr, struct console, serial);
     size_t n = console_write(c, b, len);
 
+    views_write(c, b, n);
     c->serial_waits |= n < len;
     return n;
 }
@@ -509,6 +565,7 @@ static size_t virtio_write(struct chardev *chr, const uint8_t *b, size_t len)
     struct console *c = container_of(chr, struct console, virtio);
     size_t n = console_write(c, b, len);
 
+    views_write(c, b, n);
     c->virtio_waits |= n < len;
     if (c->listener == chr && !c->settled)
         timer_arm(&c->settle, 0); /* it lives */

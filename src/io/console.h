@@ -19,6 +19,7 @@
 
 #define CONSOLE_OUT_MAX (64 * 1024)
 #define CONSOLE_IN_MAX  4096
+#define CONSOLE_BACK    (16 * 1024) /* output that a new viewer gets */
 
 /* What the host's side has to say to the guest. */
 enum console_input {
@@ -38,6 +39,12 @@ struct console_events {
      */
     void (*input)(void *ctx, enum console_input kind, const void *data,
                   size_t len);
+};
+
+/* Somebody else who sees the output, and may type. Caller-owned. */
+struct console_viewer {
+    void (*out)(struct console_viewer *v, const uint8_t *buf, size_t len);
+    struct console_viewer *next;
 };
 
 struct console {
@@ -64,6 +71,9 @@ struct console {
     unsigned in_len;
     uint8_t out_buf[CONSOLE_OUT_MAX];
     unsigned out_head, out_len;
+    struct console_viewer *viewers;
+    uint8_t back[CONSOLE_BACK]; /* a ring: the last output */
+    uint64_t back_len;          /* all that ever was */
 };
 
 /*
@@ -81,6 +91,13 @@ int console_init(struct console *c, struct loop *loop,
  */
 void console_input(struct console *c, enum console_input kind, const void *data,
                    size_t len);
+/* Locked. A new viewer gets what was said last, then everything. */
+void console_attach(struct console *c, struct console_viewer *v);
+void console_detach(struct console *c, struct console_viewer *v);
+/* A viewer's keys, at most console_room(), and the size of its window. */
+size_t console_room(const struct console *c);
+void console_type(struct console *c, const uint8_t *keys, size_t len);
+void console_resize(struct console *c, uint16_t cols, uint16_t rows);
 /* Can something be typed still, at a time that nobody knows? */
 bool console_interactive(const struct console *c);
 /* Much output waits for its reader. */

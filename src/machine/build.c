@@ -398,6 +398,7 @@ static const struct machine_step machine_steps[] = {
     {"debugger", gdb_init, gdb_fini},
     {"crash screen", step_nothing, machine_crash_fini},
     {"console", step_console, unstep_console},
+    {"control socket", ctl_init, ctl_fini},
     {"devices", step_nothing, unstep_devices},
     {"legacy devices", step_legacy, NULL},
     {"PCI", step_pci, NULL},

@@ -29,20 +29,14 @@
  */
 static void gdb_hold(struct gdb *g)
 {
-    if (!g->held)
-        g->tsc = machine_tsc(g->m);
     g->held = true;
-    loop_time_stop(&g->m->loop);
+    machine_hold(g->m, HOLD_GDB);
 }
 
 static void gdb_let_go(struct gdb *g)
 {
-    uint64_t tsc = machine_tsc(g->m) - g->tsc;
-    uint64_t ns = loop_time_go(&g->m->loop);
-    unsigned i;
+    uint64_t ns = machine_unhold(g->m, HOLD_GDB);
 
-    for (i = 0; i < g->m->cfg->cpus; i++)
-        g->m->cpu[i].cpu.tsc_offset -= tsc;
     if (!g->ran)
         g->m->rtc.epoch += (int64_t)ns; /* it boots at the hour it is */
     g->ran = true;
@@ -57,10 +51,8 @@ bool gdb_held(const struct machine *m)
 
 void gdb_powered_on(struct machine *m)
 {
-    if (!m->gdb)
-        return;
-    m->gdb->tsc = machine_tsc(m);
-    memset(m->gdb->crash_told, 0, sizeof(m->gdb->crash_told));
+    if (m->gdb)
+        memset(m->gdb->crash_told, 0, sizeof(m->gdb->crash_told));
 }
 
 static void gdb_want(struct gdb *g, int stopper)
@@ -217,7 +209,6 @@ static void gdb_release(struct gdb *g, const enum gdb_action *action)
     for (i = 0; i < m->cfg->cpus; i++)
         vcpu_update_rflags(&m->cpu[i].cpu);
     gdb_let_go(g);
-    machine_resume(m);
 }
 
 void gdb_resume(struct gdb *g, const enum gdb_action *action)

@@ -33,5 +33,5 @@ bool gdb_cpu_crashed(struct machine_cpu *mc);
 bool gdb_holds(struct machine *m);
 /* Does the guest stand still for a debugger? Event thread. */
 bool gdb_held(const struct machine *m);
-/* The TSCs start again. Parked. */
+/* Power-on: what was told of an earlier life is void. Parked. */
 void gdb_powered_on(struct machine *m);

@@ -28,7 +28,6 @@ struct gdb {
     bool held;    /* the vCPUs are parked for the debugger */
     bool want;    /* park_lock: somebody wants them to be */
     int stopper;  /* park_lock: vCPU that hit something; -1: Ctrl-C */
-    uint64_t tsc; /* the host's when they were parked or powered on */
     bool no_ack, tells_swbreak, phys;
     bool broken; /* a reply could not be sent: to be disconnected */
     unsigned thread, run_thread; /* vCPU of Hg; of Hc */

@@ -63,10 +63,10 @@ static int machine_reboot(struct machine *m, struct error *err)
     return 0;
 }
 
-/* Unless a debugger wants the vCPUs to stay where they are. */
+/* Unless somebody wants the vCPUs to stay where they are. */
 static void machine_go_on(struct machine *m)
 {
-    if (!gdb_holds(m))
+    if (!gdb_holds(m) && !m->hold)
         machine_resume(m);
 }
 
@@ -76,6 +76,7 @@ static bool machine_serve(struct machine *m, struct error *err)
     enum machine_end why;
 
     machine_pause(m);
+    machine_work_run(m);
     pthread_mutex_lock(&m->park_lock);
     why = m->request;
     m->request = MACHINE_RUNS;

@@ -30,6 +30,7 @@ struct machine_config {
     } disk[MACHINE_DISKS_MAX];
     unsigned disks;
     bool no_reboot;
+    const char *name;    /* of its control socket; NULL: it makes one up */
     bool verbose;        /* counters on stderr at the end */
     const char *symbols; /* file for the kernel's names; NULL: the guest's */
     const char *gdb;     /* where a debugger connects, gdb.h; NULL: nowhere */

@@ -24,13 +24,17 @@
 #include "inspect/symbols.h"
 #include "io/console.h"
 #include "irq/irqchip.h"
+#include "machine/ctl.h"
 #include "machine/det.h"
 #include "machine/gdb.h"
+#include "machine/hold.h"
 #include "machine/machine.h"
+#include "machine/names.h"
 #include "x86/cpuid.h"
 
 #define MACHINE_DEVICES_MAX (16 + MACHINE_DISKS_MAX)
 
+struct ctl;
 struct det;
 struct machine;
 struct trace;
@@ -93,8 +97,13 @@ struct machine {
     struct error failure;
     struct gdb *gdb;         /* NULL without --gdb */
     struct symbols *symbols; /* see machine_symbols() */
-    struct det *det;         /* NULL unless deterministic */
-    struct trace *trace;     /* NULL without --trace */
+    struct ctl *ctl;         /* NULL: no control socket */
+    char name[NAME_LEN_MAX + 1];
+    unsigned hold;             /* enum hold; device lock */
+    uint64_t hold_tsc;         /* when it began */
+    struct machine_work *work; /* park_lock */
+    struct det *det;           /* NULL unless deterministic */
+    struct trace *trace;       /* NULL without --trace */
     struct vcpu *crash_cpu[GUEST_VCPUS_MAX];
     unsigned built; /* steps of machine_steps that are done */
 };

@@ -43,6 +43,7 @@ int machine_power_on(struct machine *m, struct error *err)
     if (rc)
         return rc;
     machine_cpus_reset(m);
+    machine_hold_restart(m);
     gdb_powered_on(m);
     /*
      * vcpu_reset() and the chips' reset each have their part of the state;

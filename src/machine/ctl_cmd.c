@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ctl_cmd.c - what the control socket can be told.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "machine/ctl_int.h"
+#include "machine/hold.h"
+
+static struct json_object *text(const char *s)
+{
+    return json_object_new_string(s);
+}
+
+static struct json_object *number(uint64_t n)
+{
+    return json_object_new_uint64(n);
+}
+
+/* Something to do while no vCPU runs; the client may be gone by then. */
+struct ctl_work {
+    struct machine_work work;
+    struct ctl *ctl;
+    struct ctl_client *client;
+};
+
+static void do_status(struct ctl_client *c, struct json_object *req)
+{
+    const struct machine *m = c->ctl->m;
+    struct json_object *o = json_object_new_object();
+    const char *state = machine_held(m, HOLD_USER)  ? "paused"
+                        : machine_held(m, HOLD_GDB) ? "debugged"
+                                                    : "running";
+    uint64_t insns = 0;
+    unsigned i;
+
+    (void)req;
+    for (i = 0; i < m->cfg->cpus; i++)
+        insns += vcpu_insns(&m->cpu[i].cpu);
+    json_object_object_add(o, "name", text(m->name));
+    json_object_object_add(o, "state", text(state));
+    json_object_object_add(o, "pid", number((uint64_t)getpid()));
+    json_object_object_add(o, "engine", text(m->cfg->engine->name));
+    json_object_object_add(o, "cpus", number(m->cfg->cpus));
+    json_object_object_add(o, "memory", number(m->cfg->memory));
+    json_object_object_add(o, "kernel", text(m->cfg->kernel));
+    json_object_object_add(
+        o, "uptime_ms", number((clock_host_now() - c->ctl->started) / 1000000));
+    json_object_object_add(o, "guest_ms",
+                           number(clock_now(&m->clock) / 1000000));
+    json_object_object_add(o, "instructions", number(insns));
+    ctl_answer(c, o);
+}
+
+static void work_done(struct machine *m, struct machine_work *w)
+{
+    struct ctl_work *cw = container_of(w, struct ctl_work, work);
+
+    loop_lock(&m->loop);
+    machine_hold(m, HOLD_USER);
+    if (ctl_alive(cw->ctl, cw->client))
+        ctl_answer(cw->client, NULL);
+    loop_unlock(&m->loop);
+    free(cw);
+}
+
+static void do_pause(struct ctl_client *c, struct json_object *req)
+{
+    struct ctl_work *w = calloc(1, sizeof(*w));
+
+    (void)req;
+    if (!w) {
+        ctl_refuse(c, "out of memory");
+        return;
+    }
+    *w = (struct ctl_work){{NULL, work_done}, c->ctl, c};
+    c->busy = true;
+    machine_work(c->ctl->m, &w->work);
+}
+
+static void do_resume(struct ctl_client *c, struct json_object *req)
+{
+    (void)req;
+    machine_unhold(c->ctl->m, HOLD_USER);
+    ctl_answer(c, NULL);
+}
+
+static void do_power(struct ctl_client *c, struct json_object *req)
+{
+    struct machine *m = c->ctl->m;
+
+    (void)req;
+    if (!acpi_pm_listens(&m->pm)) {
+        ctl_refuse(c, "the guest does not listen to its power button; quit "
+                      "ends the machine");
+        return;
+    }
+    if (m->det)
+        det_event(m, RECORD_BUTTON, NULL, 0);
+    else
+        acpi_pm_power_button(&m->pm);
+    ctl_answer(c, NULL);
+}
+
+static void do_reset(struct ctl_client *c, struct json_object *req)
+{
+    (void)req;
+    if (c->ctl->m->det) {
+        ctl_refuse(c, "a deterministic machine resets itself, or not at all");
+        return;
+    }
+    ctl_answer(c, NULL);
+    machine_request(c->ctl->m, MACHINE_RESET, 0);
+}
+
+static void do_quit(struct ctl_client *c, struct json_object *req)
+{
+    (void)req;
+    ctl_answer(c, NULL);
+    machine_request(c->ctl->m, MACHINE_QUIT, 0);
+}
+
+static void viewer_out(struct console_viewer *v, const uint8_t *buf, size_t len)
+{
+    ctl_send(container_of(v, struct ctl_client, viewer), buf, len);
+}
+
+static void do_console(struct ctl_client *c, struct json_object *req)
+{
+    (void)req;
+    ctl_answer(c, NULL);
+    c->console = true;
+    c->viewer.out = viewer_out;
+    console_attach(&c->ctl->m->console, &c->viewer);
+}
+
+static void do_resize(struct ctl_client *c, struct json_object *req)
+{
+    struct json_object *cols, *rows;
+    uint16_t size[2];
+
+    if (!json_object_object_get_ex(req, "columns", &cols) ||
+        !json_object_object_get_ex(req, "rows", &rows)) {
+        ctl_refuse(c, "resize: give columns and rows");
+        return;
+    }
+    size[0] = (uint16_t)json_object_get_int(cols);
+    size[1] = (uint16_t)json_object_get_int(rows);
+    console_resize(&c->ctl->m->console, size[0], size[1]);
+    ctl_answer(c, NULL);
+}
+
+static const struct ctl_entry {
+    const char *name;
+    void (*run)(struct ctl_client *c, struct json_object *req);
+} entries[] = {
+    {"status", do_status},   {"pause", do_pause},   {"resume", do_resume},
+    {"power", do_power},     {"reset", do_reset},   {"quit", do_quit},
+    {"console", do_console}, {"resize", do_resize},
+};
+
+void ctl_command(struct ctl_client *c, struct json_object *req)
+{
+    struct json_object *name;
+    const char *s = "";
+    size_t i;
+
+    if (json_object_object_get_ex(req, "command", &name) &&
+        json_object_is_type(name, json_type_string))
+        s = json_object_get_string(name);
+    for (i = 0; i < ARRAY_SIZE(entries); i++) {
+        if (!strcmp(s, entries[i].name)) {
+            entries[i].run(c, req);
+            return;
+        }
+    }
+    ctl_refuse(c, "%.60s: no such command", s);
+}
