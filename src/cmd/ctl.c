@@ -163,7 +163,10 @@ static void show_json(struct json_object *answer)
 
 /* --- the console --- */
 
-/* The machine's keys until Ctrl-]; both ways until one side ends. */
+/*
+ * Keys and output until Ctrl-] or the machine's end. Input that is no
+ * terminal may end first: then until nothing more is said for a second.
+ */
 static void console_pass(int fd)
 {
     struct pollfd p[2] = {{STDIN_FILENO, POLLIN, 0}, {fd, POLLIN, 0}};
@@ -171,8 +174,12 @@ static void console_pass(int fd)
     ssize_t n;
 
     for (;;) {
-        if (poll(p, 2, -1) < 0 && errno != EINTR)
+        int n_ready = poll(p, 2, p[0].fd < 0 ? 1000 : -1);
+
+        if (!n_ready || (n_ready < 0 && errno != EINTR))
             return;
+        if (n_ready < 0)
+            continue;
         if (p[1].revents) {
             n = read(fd, buf, sizeof(buf));
             if (n <= 0 || write_all(STDOUT_FILENO, buf, (size_t)n))
@@ -183,7 +190,7 @@ static void console_pass(int fd)
 
             n = read(STDIN_FILENO, buf, sizeof(buf));
             if (n <= 0) {
-                p[0].fd = -1; /* nothing more to type: go on looking */
+                p[0].fd = -1;
                 continue;
             }
             leave =
