@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "cmd/options.h"
 #include "engine/engine.h"
+#include "inspect/stats.h"
 #include "io/console.h"
 #include "machine/gdb.h"
 #include "machine/lockstep.h"
@@ -274,6 +275,13 @@ static int boot_lockstep(void *ctx, const char *v, struct error *err)
     return a->cfg.lockstep ? 0 : -err->code;
 }
 
+static int boot_stats(void *ctx, const char *v, struct error *err)
+{
+    if (stats_parse(v, &((struct boot_args *)ctx)->cfg.stats, err))
+        return error_prefix(err, "--stats %s", v);
+    return 0;
+}
+
 static int boot_verbose(void *ctx, const char *v, struct error *err)
 {
     (void)v;
@@ -352,6 +360,10 @@ static const struct option_spec boot_options[] = {
     {"trace-limit", NULL, "N", "no more than N events", boot_trace_limit},
     {"trace-file", NULL, "FILE", "not to stderr; *.json is for ui.perfetto.dev",
      boot_trace_file},
+    {"stats", NULL, "table|json[:FILE]",
+     "count and time exits, interrupts, faults, device\n"
+     "accesses; at the end, on stderr or in FILE",
+     boot_stats},
     {"verbose", "v", NULL, "say more, and count events", boot_verbose},
     {"help", "h", NULL, "this text", boot_help_option},
     {0},
@@ -496,6 +508,8 @@ int boot_run(const char *command, uint32_t trace, int argc, char **argv)
     } else {
         if (!a->cfg.trace.cats)
             a->cfg.trace.cats = trace;
+        if (a->cfg.verbose && a->cfg.stats.format == STATS_NONE)
+            a->cfg.stats.format = STATS_TABLE;
         log_set_level(a->cfg.verbose ? LOG_DEBUG : LOG_INFO);
         console_guard_signals();
         if (machine_run(&a->cfg, &res, &err))

@@ -18,6 +18,7 @@ enum engine_exit {
     ENGINE_SHUTDOWN, /* triple fault */
     ENGINE_DEBUG,    /* a debugger's point or step: cpu->debug says which */
     ENGINE_LIMIT,    /* vcpu_set_limit(): exactly there */
+    ENGINE_EXITS,    /* how many there are; at most STATS_LEFT */
 };
 
 struct engine_ops {
@@ -37,6 +38,9 @@ struct engine_ops {
     /* Optional: NULL where the engine caches nothing. Any thread. */
     void (*forget_code)(struct vcpu *cpu, gpa_t page);
 };
+
+/* For people and for statistics. */
+const char *engine_exit_name(enum engine_exit exit);
 
 /* All engines, best first; ends with NULL. */
 extern const struct engine_ops *const engines[];

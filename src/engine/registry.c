@@ -15,6 +15,19 @@ const struct engine_ops *const engines[] = {
     NULL,
 };
 
+_Static_assert(ENGINE_EXITS <= STATS_LEFT, "room to count each");
+
+const char *engine_exit_name(enum engine_exit exit)
+{
+    static const char *const names[ENGINE_EXITS] = {
+        [ENGINE_HALTED] = "halted",     [ENGINE_KICKED] = "kicked",
+        [ENGINE_SHUTDOWN] = "shutdown", [ENGINE_DEBUG] = "debugger",
+        [ENGINE_LIMIT] = "limit",
+    };
+
+    return names[exit];
+}
+
 const struct engine_ops *engine_find(const char *name)
 {
     for (unsigned i = 0; engines[i]; i++)

@@ -13,6 +13,7 @@
 #include "inspect/disasm.h"
 #include "inspect/peek.h"
 #include "x86/access.h"
+#include "x86/exception.h"
 #include "x86/exit.h"
 
 static void field(struct trace_desc *d, const char *key,
@@ -57,19 +58,6 @@ static void bytes(struct trace_desc *d, const char *key, const uint8_t *p,
 }
 
 /* --- exceptions --- */
-
-static const char *const exc_names[32] = {
-    [EXC_DE] = "#DE", [EXC_DB] = "#DB", [EXC_NMI] = "NMI", [EXC_BP] = "#BP",
-    [EXC_OF] = "#OF", [EXC_BR] = "#BR", [EXC_UD] = "#UD",  [EXC_NM] = "#NM",
-    [EXC_DF] = "#DF", [EXC_TS] = "#TS", [EXC_NP] = "#NP",  [EXC_SS] = "#SS",
-    [EXC_GP] = "#GP", [EXC_PF] = "#PF", [EXC_MF] = "#MF",  [EXC_AC] = "#AC",
-    [EXC_MC] = "#MC", [EXC_XM] = "#XM",
-};
-
-static const char *exc_name(unsigned vector)
-{
-    return vector < 32 && exc_names[vector] ? exc_names[vector] : "#?";
-}
 
 static void describe_exc(struct trace_desc *d, const struct trace_event *e)
 {

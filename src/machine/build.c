@@ -383,6 +383,7 @@ static int step_acpi(struct machine *m, struct error *err)
  * common undo is the step "devices"; the console before what uses it.
  */
 static const struct machine_step machine_steps[] = {
+    {"statistics", machine_stats_init, machine_stats_fini},
     {"CPU model", step_model, NULL},
     {"kernel", step_boot_files, unstep_boot_files},
     {"symbols", machine_symbols_init, machine_symbols_fini},
@@ -393,7 +394,7 @@ static const struct machine_step machine_steps[] = {
     {"memory", step_mem, unstep_mem},
     {"interrupt controllers", step_irqchip, unstep_irqchip},
     {"vCPUs", machine_cpus_init, machine_cpus_fini},
-    {"trace points", machine_trace_points, NULL},
+    {"trace points and times", machine_inspect_points, NULL},
     {"signals", step_signals, unstep_signals},
     {"debugger", gdb_init, gdb_fini},
     {"crash screen", step_nothing, machine_crash_fini},

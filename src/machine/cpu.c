@@ -39,6 +39,8 @@ bool machine_cpu_awake(const struct machine_cpu *mc)
 static void machine_cpu_sleep(struct machine_cpu *mc)
 {
     struct machine *m = mc->m;
+    struct vcpu_stats *st = &mc->cpu.stats;
+    uint64_t t0 = stats_begin(st);
 
     pthread_mutex_lock(&m->park_lock);
     /* before the look at attn: pairs with machine_cpu_wake() */
@@ -47,6 +49,8 @@ static void machine_cpu_sleep(struct machine_cpu *mc)
         pthread_cond_wait(&mc->wake, &m->park_lock);
     atomic_store(&mc->asleep, false);
     pthread_mutex_unlock(&m->park_lock);
+    if (!mc->cpu.wait_sipi)
+        stats_end(st, &st->exit[EXIT_HLT].ticks, t0);
 }
 
 /*

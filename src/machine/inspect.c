@@ -4,6 +4,7 @@
  */
 #include "machine/machine_int.h"
 
+#include "inspect/stats.h"
 #include "inspect/trace.h"
 
 int machine_trace_init(struct machine *m, struct error *err)
@@ -20,10 +21,39 @@ void machine_trace_fini(struct machine *m)
     m->trace = NULL;
 }
 
-int machine_trace_points(struct machine *m, struct error *err)
+int machine_inspect_points(struct machine *m, struct error *err)
 {
     (void)err;
-    for (unsigned i = 0; i < m->cfg->cpus && m->trace; i++)
-        trace_attach(m->trace, &m->cpu[i].cpu);
+    for (unsigned i = 0; i < m->cfg->cpus; i++) {
+        if (m->trace)
+            trace_attach(m->trace, &m->cpu[i].cpu);
+        if (m->stats)
+            stats_attach(m->stats, &m->cpu[i].cpu);
+    }
     return 0;
+}
+
+int machine_stats_init(struct machine *m, struct error *err)
+{
+    if (m->cfg->stats.format == STATS_NONE)
+        return 0;
+    return stats_open(&m->stats, &m->cfg->stats, err);
+}
+
+/* The first step that is undone last: the terminal is as it was. */
+void machine_stats_fini(struct machine *m)
+{
+    stats_close(m->stats);
+    m->stats = NULL;
+}
+
+void machine_stats_collect(struct machine *m)
+{
+    struct vcpu *cpus[GUEST_VCPUS_MAX];
+
+    if (!m->stats)
+        return;
+    for (unsigned i = 0; i < m->cfg->cpus; i++)
+        cpus[i] = &m->cpu[i].cpu;
+    stats_collect(m->stats, cpus, m->cfg->cpus);
 }

@@ -153,13 +153,13 @@ static void insn_events(struct lockstep *ls, const struct vcpu *cpu, char *buf,
     uint64_t *ex = &ls->exceptions[cpu->index];
     int n = 0;
 
-    if (cpu->counters[CTR_INTERRUPT] != *in)
+    if (cpu->stats.count[CTR_INTERRUPT] != *in)
         n = snprintf(buf, len, "interrupt ");
-    if (cpu->counters[CTR_EXCEPTION] != *ex)
+    if (cpu->stats.count[CTR_EXCEPTION] != *ex)
         snprintf(buf + n, len - (size_t)n, "exception %u error 0x%x cr2 0x%llx",
                  cpu->exc.vector, cpu->exc.error, (unsigned long long)cpu->cr2);
-    *in = cpu->counters[CTR_INTERRUPT];
-    *ex = cpu->counters[CTR_EXCEPTION];
+    *in = cpu->stats.count[CTR_INTERRUPT];
+    *ex = cpu->stats.count[CTR_EXCEPTION];
 }
 
 /* A kernel's own are not there before it has set up system calls. */

@@ -100,22 +100,6 @@ static bool machine_serve(struct machine *m, struct error *err)
     return false;
 }
 
-static void machine_counters(const struct machine *m)
-{
-    unsigned i, c;
-
-    for (i = 0; i < m->cfg->cpus; i++) {
-        const struct vcpu *cpu = &m->cpu[i].cpu;
-
-        fprintf(stderr, "vcpu%u: %llu instructions", i,
-                (unsigned long long)vcpu_insns(cpu));
-        for (c = 0; c < CTR_COUNT; c++)
-            fprintf(stderr, ", %s %llu", vcpu_counter_name(c),
-                    (unsigned long long)cpu->counters[c]);
-        fputc('\n', stderr);
-    }
-}
-
 static int machine_live(struct machine *m, struct error *err)
 {
     int rc;
@@ -152,9 +136,8 @@ int machine_run(const struct machine_config *cfg, struct machine_result *res,
     if (!rc) {
         rc = machine_live(m, err);
         *res = m->result;
+        machine_stats_collect(m);
         machine_unbuild(m);
-        if (cfg->verbose)
-            machine_counters(m);
     }
     free(m);
     return rc;

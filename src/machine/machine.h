@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "inspect/stats_config.h"
 #include "inspect/trace_config.h"
 
 struct engine_ops;
@@ -30,8 +31,8 @@ struct machine_config {
     } disk[MACHINE_DISKS_MAX];
     unsigned disks;
     bool no_reboot;
-    const char *name;    /* of its control socket; NULL: it makes one up */
-    bool verbose;        /* counters on stderr at the end */
+    const char *name; /* of its control socket; NULL: it makes one up */
+    bool verbose;
     const char *symbols; /* file for the kernel's names; NULL: the guest's */
     const char *gdb;     /* where a debugger connects, gdb.h; NULL: nowhere */
     bool gdb_nowait;     /* runs without waiting for it */
@@ -43,6 +44,7 @@ struct machine_config {
     struct replayer *replay;   /* likewise; machine/record.h */
     struct lockstep *lockstep; /* who steps a deterministic one; or NULL */
     struct trace_config trace;
+    struct stats_config stats;
 };
 
 /* Why a machine ended. */

@@ -37,6 +37,7 @@
 struct ctl;
 struct det;
 struct machine;
+struct stats;
 struct trace;
 
 struct machine_cpu {
@@ -103,6 +104,7 @@ struct machine {
     uint64_t hold_tsc;         /* when it began */
     struct machine_work *work; /* park_lock */
     struct det *det;           /* NULL unless deterministic */
+    struct stats *stats;       /* NULL without --stats and --verbose */
     struct trace *trace;       /* NULL without --trace */
     struct vcpu *crash_cpu[GUEST_VCPUS_MAX];
     unsigned built; /* steps of machine_steps that are done */
@@ -153,7 +155,11 @@ const struct symbols *machine_symbols(struct machine *m, struct vcpu *cpu);
 /* inspect.c: the file first, the vCPUs later. */
 int machine_trace_init(struct machine *m, struct error *err) must_check;
 void machine_trace_fini(struct machine *m);
-int machine_trace_points(struct machine *m, struct error *err) must_check;
+int machine_stats_init(struct machine *m, struct error *err) must_check;
+void machine_stats_fini(struct machine *m);
+/* The vCPUs have stopped, the devices are still there. */
+void machine_stats_collect(struct machine *m);
+int machine_inspect_points(struct machine *m, struct error *err) must_check;
 /* crash.c: the crash screen, if that is how the machine ended. */
 void machine_crash_fini(struct machine *m);
 /* From now on a failed assert shows it too. */

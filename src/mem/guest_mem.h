@@ -49,7 +49,7 @@ struct io_region {
     uint64_t base, len;
     const struct io_ops *ops;
     void *dev;
-    _Atomic uint64_t hits; /* counted accesses */
+    uint64_t hits, ticks; /* accesses, and their time if io_timed: the lock's */
 };
 
 enum io_kind { IO_MMIO, IO_PORT };
@@ -73,6 +73,7 @@ struct guest_mem {
 
     struct io_map io[2];      /* by enum io_kind */
     pthread_mutex_t *io_lock; /* the device lock */
+    bool io_timed;            /* accesses are timed, in ticks of the TSC */
 };
 
 /* size: a multiple of 4 KiB, at least 1 MiB. Errors: -ENOMEM, -EINVAL. */

@@ -91,6 +91,19 @@ const char *io_name(struct guest_mem *m, enum io_kind kind, uint64_t addr)
     return r ? r->name : NULL;
 }
 
+static uint64_t io_begin(const struct guest_mem *m)
+{
+    return unlikely(m->io_timed) ? __builtin_ia32_rdtsc() : 0;
+}
+
+static void io_counted(const struct guest_mem *m, struct io_region *r,
+                       uint64_t t0)
+{
+    r->hits++;
+    if (unlikely(m->io_timed))
+        r->ticks += __builtin_ia32_rdtsc() - t0;
+}
+
 /* The widest power of two that the device, the region and the rest allow. */
 static unsigned io_step(const struct io_region *r, uint64_t off, unsigned left)
 {
@@ -125,7 +138,7 @@ uint64_t io_read(struct guest_mem *m, enum io_kind kind, uint64_t addr,
     pthread_mutex_lock(m->io_lock);
     while (done < width) {
         struct io_region *r = io_find(m, kind, addr + done);
-        uint64_t off;
+        uint64_t off, t0;
         unsigned step;
 
         if (!r) {
@@ -134,8 +147,9 @@ uint64_t io_read(struct guest_mem *m, enum io_kind kind, uint64_t addr,
         }
         off = addr + done - r->base;
         step = io_step(r, off, width - done);
+        t0 = io_begin(m);
         val |= region_read(r, off, step) << (8 * done);
-        atomic_fetch_add_explicit(&r->hits, 1, memory_order_relaxed);
+        io_counted(m, r, t0);
         done += step;
     }
     pthread_mutex_unlock(m->io_lock);
@@ -150,7 +164,7 @@ void io_write(struct guest_mem *m, enum io_kind kind, uint64_t addr,
     pthread_mutex_lock(m->io_lock);
     while (done < width) {
         struct io_region *r = io_find(m, kind, addr + done);
-        uint64_t off;
+        uint64_t off, t0;
         unsigned step;
 
         if (!r) {
@@ -159,8 +173,9 @@ void io_write(struct guest_mem *m, enum io_kind kind, uint64_t addr,
         }
         off = addr + done - r->base;
         step = io_step(r, off, width - done);
+        t0 = io_begin(m);
         r->ops->write(r->dev, off, step, val >> (8 * done) & width_mask(step));
-        atomic_fetch_add_explicit(&r->hits, 1, memory_order_relaxed);
+        io_counted(m, r, t0);
         done += step;
     }
     pthread_mutex_unlock(m->io_lock);

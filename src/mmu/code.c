@@ -41,7 +41,7 @@ static void forget_page(struct vcpu *cpu, uint64_t n)
 
     if (!cp)
         return;
-    cpu->counters[CTR_CODE_DROPPED]++;
+    cpu->stats.count[CTR_CODE_DROPPED]++;
     m->by_page[n] = NULL;
     if (m->forget)
         m->forget(cpu, cp);

@@ -71,7 +71,7 @@ static void flush_all(struct vcpu *cpu)
 {
     struct mmu *m = mmu_of(cpu);
 
-    cpu->counters[CTR_TLB_FLUSH]++;
+    cpu->stats.count[CTR_TLB_FLUSH]++;
     memset(m->pcid_gen, 0, sizeof(m->pcid_gen));
     flush_high(cpu);
     flush_low(cpu);
@@ -80,7 +80,7 @@ static void flush_all(struct vcpu *cpu)
 
 static void flush_local(struct vcpu *cpu)
 {
-    cpu->counters[CTR_TLB_FLUSH]++;
+    cpu->stats.count[CTR_TLB_FLUSH]++;
     flush_low(cpu);
     if (mmu_of(cpu)->high_local)
         flush_high(cpu);
@@ -127,7 +127,7 @@ static void switch_cr3(struct vcpu *cpu, bool keep)
         cpu->tlb_gen[0] = gen;
         return;
     }
-    cpu->counters[CTR_TLB_FLUSH]++;
+    cpu->stats.count[CTR_TLB_FLUSH]++;
     flush_low(cpu);
 }
 
@@ -213,14 +213,13 @@ struct place {
     bool code;
 };
 
-static int locate(struct vcpu *cpu, gva_t gva, unsigned access,
-                  struct place *pl)
+static int locate_it(struct vcpu *cpu, gva_t gva, unsigned access,
+                     struct place *pl)
 {
     struct walk w;
     gpa_t page;
     uint8_t *host;
 
-    cpu->counters[CTR_TLB_MISS]++;
     if (walk(cpu, gva, access, &w))
         return STEP_FAULT;
     page = w.gpa & ~PAGE_OFFSET;
@@ -237,6 +236,20 @@ static int locate(struct vcpu *cpu, gva_t gva, unsigned access,
     if (access & ACC_WRITE)
         pl->code = page_has_code(cpu, page);
     return 0;
+}
+
+static int locate(struct vcpu *cpu, gva_t gva, unsigned access,
+                  struct place *pl)
+{
+    uint64_t t0 = stats_begin(&cpu->stats);
+    int rc = locate_it(cpu, gva, access, pl);
+
+    stats_count(&cpu->stats,
+                rc         ? CTR_TLB_FAULT
+                : pl->host ? CTR_TLB_FILL
+                           : CTR_TLB_DEVICE,
+                t0);
+    return rc;
 }
 
 /* Data breakpoints are traps: remembered, raised after the instruction. */

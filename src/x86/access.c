@@ -162,19 +162,20 @@ static void io_bytes_read(struct vcpu *cpu, gpa_t gpa, uint8_t *buf,
                           unsigned size)
 {
     unsigned width;
-    uint64_t v;
+    uint64_t v, t0;
 
     for (; size; size -= width, buf += width, gpa += width) {
+        bool apic = (gpa & ~PAGE_OFFSET) == cpu->apic_page;
+
         width = size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
-        if ((gpa & ~PAGE_OFFSET) == cpu->apic_page) {
-            cpu->counters[CTR_APIC]++;
+        t0 = stats_begin(&cpu->stats);
+        if (apic)
             /* registers are 32 bits on 16-byte boundaries */
             v = cpu->intr->mmio_read(cpu->intr_ctx, gpa & 0xffc) >>
                 (8 * (gpa & 3));
-        } else {
-            cpu->counters[CTR_MMIO]++;
+        else
             v = io_read(cpu->mem, IO_MMIO, gpa, width);
-        }
+        stats_count(&cpu->stats, apic ? CTR_APIC : CTR_MMIO, t0);
         if (trace_on(cpu, TRACE_IO))
             io_trace(cpu, gpa, width, false, v);
         memcpy(buf, &v, width);
@@ -185,22 +186,22 @@ static void io_bytes_write(struct vcpu *cpu, gpa_t gpa, const uint8_t *buf,
                            unsigned size)
 {
     unsigned width;
-    uint64_t v;
+    uint64_t v, t0;
 
     for (; size; size -= width, buf += width, gpa += width) {
+        bool apic = (gpa & ~PAGE_OFFSET) == cpu->apic_page;
+
         v = 0;
         width = size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
         memcpy(&v, buf, width);
         if (trace_on(cpu, TRACE_IO))
             io_trace(cpu, gpa, width, true, v);
-        if ((gpa & ~PAGE_OFFSET) == cpu->apic_page) {
-            cpu->counters[CTR_APIC]++;
-            if (!(gpa & 3))
-                cpu->intr->mmio_write(cpu->intr_ctx, gpa & 0xfff, (uint32_t)v);
-        } else {
-            cpu->counters[CTR_MMIO]++;
+        t0 = stats_begin(&cpu->stats);
+        if (!apic)
             io_write(cpu->mem, IO_MMIO, gpa, width, v);
-        }
+        else if (!(gpa & 3))
+            cpu->intr->mmio_write(cpu->intr_ctx, gpa & 0xfff, (uint32_t)v);
+        stats_count(&cpu->stats, apic ? CTR_APIC : CTR_MMIO, t0);
     }
 }
 

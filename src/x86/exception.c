@@ -33,6 +33,19 @@ struct gate {
     uint64_t off;
 };
 
+const char *exc_name(unsigned vector)
+{
+    static const char *const names[32] = {
+        [EXC_DE] = "#DE", [EXC_DB] = "#DB", [EXC_NMI] = "NMI", [EXC_BP] = "#BP",
+        [EXC_OF] = "#OF", [EXC_BR] = "#BR", [EXC_UD] = "#UD",  [EXC_NM] = "#NM",
+        [EXC_DF] = "#DF", [EXC_TS] = "#TS", [EXC_NP] = "#NP",  [EXC_SS] = "#SS",
+        [EXC_GP] = "#GP", [EXC_PF] = "#PF", [EXC_MF] = "#MF",  [EXC_AC] = "#AC",
+        [EXC_MC] = "#MC", [EXC_XM] = "#XM",
+    };
+
+    return vector < 32 && names[vector] ? names[vector] : "#?";
+}
+
 /* --- classes --- */
 
 enum exc_class exc_class(unsigned vector)
@@ -383,6 +396,18 @@ static void exc_side_effects(struct vcpu *cpu, const struct exc *e)
     }
 }
 
+/* One attempt, counted. */
+static enum step exc_attempt(struct vcpu *cpu, struct event *ev)
+{
+    struct vcpu_stats *st = &cpu->stats;
+    uint64_t t0 = stats_begin(st);
+    enum step s = event_deliver(cpu, ev);
+
+    stats_count(st, CTR_EXCEPTION, t0);
+    stats_meter(st, &st->exception[ev->vector & 31], t0);
+    return s;
+}
+
 enum step exc_deliver(struct vcpu *cpu)
 {
     struct exc e = cpu->exc;
@@ -404,7 +429,7 @@ enum step exc_deliver(struct vcpu *cpu)
             trace_exc(cpu, &e);
         exc_remember(cpu, &e);
         exc_side_effects(cpu, &e);
-        s = event_deliver(cpu, &ev);
+        s = exc_attempt(cpu, &ev);
         if (s != STEP_FAULT)
             return s;
         next = e.vector == EXC_DF ? -1 : exc_combine(e.vector, cpu->exc.vector);
@@ -423,6 +448,8 @@ enum step exc_deliver(struct vcpu *cpu)
 enum step intr_deliver(struct vcpu *cpu, unsigned vector)
 {
     struct event ev = {.vector = vector, .kind = EVENT_HARD, .rip = cpu->rip};
+    struct vcpu_stats *st = &cpu->stats;
+    uint64_t t0 = stats_begin(st);
     enum step s;
 
     if (trace_on(cpu, TRACE_INTR))
@@ -430,6 +457,8 @@ enum step intr_deliver(struct vcpu *cpu, unsigned vector)
     if (vector == EXC_NMI)
         cpu->nmi_blocked = true;
     s = event_deliver(cpu, &ev);
+    stats_count(st, vector == EXC_NMI ? CTR_NMI : CTR_INTERRUPT, t0);
+    stats_meter(st, &st->interrupt[vector & 255], t0);
     return s == STEP_FAULT ? exc_deliver(cpu) : s;
 }
 

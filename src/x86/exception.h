@@ -24,6 +24,8 @@ enum exc_class exc_class(unsigned vector);
  * to deliver next, EXC_DF, or -1 for shutdown.
  */
 int exc_combine(unsigned first, unsigned second);
+/* "#PF"; "#?" for a vector that has none. */
+const char *exc_name(unsigned vector);
 /* Fault class: the saved RIP is the instruction's, RF is set in the image. */
 bool exc_is_fault(unsigned vector);
 

@@ -92,14 +92,24 @@ const char *exit_name(enum exit_reason reason)
     return reason < EXIT_COUNT ? names[reason] : "";
 }
 
-enum step exit_run(struct vcpu *cpu, const struct insn *in)
+static enum step exit_traced(struct vcpu *cpu, const struct insn *in)
 {
     struct trace_event e;
     enum step step;
 
-    if (!trace_on(cpu, TRACE_EXIT) || !trace_exit_begin(cpu, in, &e))
+    if (!trace_exit_begin(cpu, in, &e))
         return in->sem(cpu, in);
     step = in->sem(cpu, in);
     trace_exit_end(cpu, &e, step == STEP_FAULT);
+    return step;
+}
+
+enum step exit_run(struct vcpu *cpu, const struct insn *in)
+{
+    uint64_t t0 = stats_begin(&cpu->stats);
+    enum step step =
+        trace_on(cpu, TRACE_EXIT) ? exit_traced(cpu, in) : in->sem(cpu, in);
+
+    stats_meter(&cpu->stats, &cpu->stats.exit[in->exit], t0);
     return step;
 }

@@ -148,12 +148,3 @@ struct fpu {
     _Alignas(32) uint8_t ymm[16][32];
     uint32_t mxcsr;
 };
-
-/* Counted events; names in x86/vcpu.c, in this order. */
-/* clang-format off */
-enum vcpu_counter {
-    CTR_INTERRUPT, CTR_EXCEPTION, CTR_HLT, CTR_PIO, CTR_MMIO, CTR_APIC,
-    CTR_TLB_MISS, CTR_TLB_FLUSH, CTR_BLOCK_BUILT, CTR_BLOCK_MISS,
-    CTR_CODE_DROPPED, CTR_STEP, CTR_EXIT, CTR_COUNT,
-};
-/* clang-format on */

@@ -586,6 +586,7 @@ static enum step sem_iret(struct vcpu *cpu, const struct insn *in)
 static enum step int_n(struct vcpu *cpu, const struct insn *in, unsigned vector,
                        enum event_kind kind)
 {
+    cpu->stats.count[CTR_SOFT_INT]++;
     if (trace_on(cpu, TRACE_INTR)) {
         cpu->rip = insn_rip(cpu, in);
         trace_intr(cpu, TRACE_SOFT, vector);

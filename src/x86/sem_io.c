@@ -56,10 +56,10 @@ static void port_trace(struct vcpu *cpu, uint16_t port, unsigned width,
 
 static uint64_t port_in(struct vcpu *cpu, uint16_t port, unsigned width)
 {
-    uint64_t val;
+    uint64_t t0 = stats_begin(&cpu->stats), val;
 
-    cpu->counters[CTR_PIO]++;
     val = io_read(cpu->mem, IO_PORT, port, width);
+    stats_count(&cpu->stats, CTR_PIO, t0);
     port_trace(cpu, port, width, false, val);
     return val;
 }
@@ -67,9 +67,12 @@ static uint64_t port_in(struct vcpu *cpu, uint16_t port, unsigned width)
 static void port_out(struct vcpu *cpu, uint16_t port, unsigned width,
                      uint64_t val)
 {
-    cpu->counters[CTR_PIO]++;
+    uint64_t t0;
+
     port_trace(cpu, port, width, true, val);
+    t0 = stats_begin(&cpu->stats);
     io_write(cpu->mem, IO_PORT, port, width, val & width_mask(width));
+    stats_count(&cpu->stats, CTR_PIO, t0);
 }
 
 /* An immediate operand, or DX. */

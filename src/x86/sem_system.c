@@ -35,7 +35,6 @@ static enum step sem_hlt(struct vcpu *cpu, const struct insn *in)
         return raise_gp(cpu, 0);
     cpu->rip = insn_next_rip(cpu, in);
     cpu->halted = true;
-    cpu->counters[CTR_HLT]++;
     return STEP_HALT;
 }
 

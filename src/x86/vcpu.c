@@ -295,26 +295,3 @@ int vcpu_load(struct vcpu *cpu, struct state_reader *r, struct error *err)
     vcpu_update_mode(cpu);
     return state_result(r, err);
 }
-
-/* --- counters --- */
-
-const char *vcpu_counter_name(unsigned counter)
-{
-    static const char *const names[CTR_COUNT] = {
-        [CTR_INTERRUPT] = "interrupts",
-        [CTR_EXCEPTION] = "exceptions",
-        [CTR_HLT] = "halts",
-        [CTR_PIO] = "port accesses",
-        [CTR_MMIO] = "MMIO accesses",
-        [CTR_APIC] = "APIC accesses",
-        [CTR_TLB_MISS] = "TLB misses",
-        [CTR_TLB_FLUSH] = "TLB flushes",
-        [CTR_BLOCK_BUILT] = "blocks built",
-        [CTR_BLOCK_MISS] = "block misses",
-        [CTR_CODE_DROPPED] = "code pages dropped",
-        [CTR_STEP] = "single steps",
-        [CTR_EXIT] = "exits",
-    };
-
-    return counter < CTR_COUNT ? names[counter] : NULL;
-}

@@ -18,6 +18,7 @@
 #include "mem/guest_mem.h"
 #include "x86/history.h"
 #include "x86/regs.h"
+#include "x86/stats.h"
 
 struct vcpu;
 struct cpu_model;
@@ -209,7 +210,7 @@ struct vcpu {
     int64_t budget;      /* until a block may not fit before the limit */
     uint64_t budget_end; /* what was retired when budget reaches 0 */
     unsigned unit_max;   /* most instructions in what an engine runs at once */
-    uint64_t counters[CTR_COUNT];
+    struct vcpu_stats stats;
     struct vcpu_history history; /* for people */
 };
 
@@ -254,9 +255,6 @@ void vcpu_update_rflags(struct vcpu *cpu);
 void vcpu_save(struct vcpu *cpu, struct state_writer *w);
 int vcpu_load(struct vcpu *cpu, struct state_reader *r,
               struct error *err) must_check;
-
-/* For people; NULL behind the last. */
-const char *vcpu_counter_name(unsigned counter);
 
 static inline bool vcpu_long_mode(const struct vcpu *cpu)
 {

@@ -166,7 +166,7 @@ static struct block *block_build(struct vcpu *cpu, const uint8_t *host,
     b->off = (uint16_t)off;
     b->page_next = NULL;
     ip->used += block_bytes(b->count);
-    cpu->counters[CTR_BLOCK_BUILT]++;
+    cpu->stats.count[CTR_BLOCK_BUILT]++;
     if (!cp)
         return b; /* not RAM: runs once, then is built again */
     mmu_watch_code(cpu, gpa & ~PAGE_OFFSET, off, len);
@@ -221,7 +221,7 @@ static struct block *block_build_crossing(struct vcpu *cpu, const uint8_t *host,
     *stand_in = (struct block){.real = b, .page_next = cp2->blocks};
     cp2->blocks = stand_in;
     ip->used += block_bytes(0);
-    cpu->counters[CTR_BLOCK_BUILT]++;
+    cpu->stats.count[CTR_BLOCK_BUILT]++;
     return b;
 }
 
@@ -232,6 +232,15 @@ static struct block *block_in_page(struct code_page *cp, const uint8_t *host,
 
     while (b && (b->host != host || b->mode != mode))
         b = b->page_next;
+    return b;
+}
+
+static struct block *block_new(struct vcpu *cpu, const uint8_t *host, gpa_t gpa)
+{
+    uint64_t t0 = stats_begin(&cpu->stats);
+    struct block *b = block_build(cpu, host, gpa);
+
+    stats_end(&cpu->stats, &cpu->stats.ticks[CTR_BLOCK_BUILT], t0);
     return b;
 }
 
@@ -246,12 +255,12 @@ static struct block *block_at(struct vcpu *cpu, const uint8_t *host, gpa_t gpa)
     b = block_in_page(mmu_code_page(cpu, gpa & ~PAGE_OFFSET), host,
                       block_mode(cpu));
     if (!b)
-        return block_build(cpu, host, gpa);
+        return block_new(cpu, host, gpa);
     ip->cache[block_hash(host)] = b;
     return b;
 }
 
-struct block *block_lookup(struct vcpu *cpu)
+static struct block *block_look(struct vcpu *cpu)
 {
     struct interp *ip = interp_of(cpu);
     gva_t lin = code_linear(cpu);
@@ -259,7 +268,6 @@ struct block *block_lookup(struct vcpu *cpu)
     struct block *b;
     gpa_t gpa;
 
-    cpu->counters[CTR_BLOCK_MISS]++;
     if (!within_cs(cpu, 1))
         return &ip->none; /* interp_fetch() raises #GP */
     if (cpu->code_width != 8)
@@ -269,6 +277,15 @@ struct block *block_lookup(struct vcpu *cpu)
     b = block_at(cpu, host, gpa);
     if (b != &ip->none && !within_cs(cpu, b->insn[b->count - 1].next - b->off))
         return &ip->none;
+    return b;
+}
+
+struct block *block_lookup(struct vcpu *cpu)
+{
+    uint64_t t0 = stats_begin(&cpu->stats);
+    struct block *b = block_look(cpu);
+
+    stats_count(&cpu->stats, CTR_BLOCK_MISS, t0);
     return b;
 }
 

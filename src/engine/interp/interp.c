@@ -105,7 +105,6 @@ static void wake(struct vcpu *cpu)
 
 static int event_exception(struct vcpu *cpu)
 {
-    cpu->counters[CTR_EXCEPTION]++;
     if (unlikely(cpu->debug != NULL))
         debug_access_undone(cpu);
     return exc_deliver(cpu) == STEP_STOP ? ENGINE_SHUTDOWN : RUN_ON;
@@ -157,7 +156,6 @@ static int event_interrupt(struct vcpu *cpu)
     if (vector < 0)
         return RUN_ON;
     wake(cpu);
-    cpu->counters[CTR_INTERRUPT]++;
     return intr_deliver(cpu, (unsigned)vector) == STEP_STOP ? ENGINE_SHUTDOWN
                                                             : RUN_ON;
 }
@@ -253,7 +251,7 @@ static int step_one(struct vcpu *cpu)
     struct insn *in = interp_of(cpu)->single;
     enum step step;
 
-    cpu->counters[CTR_STEP]++;
+    cpu->stats.count[CTR_STEP]++;
     /* a debugger's own step leaves the breakpoint that it is on */
     if (unlikely(cpu->debug != NULL) && !cpu->debug->step &&
         debug_breaks(cpu, code_linear_wrapped(cpu)))
@@ -311,7 +309,6 @@ static int events_take(struct vcpu *cpu)
         return event_sipi(cpu);
     if (attn & ATTN_KICK) {
         vcpu_attn_clear(cpu, ATTN_KICK);
-        cpu->counters[CTR_EXIT]++;
         return ENGINE_KICKED;
     }
     if (cpu->wait_sipi)
@@ -367,7 +364,6 @@ static int run_blocks(struct vcpu *cpu)
     case LEAVE_FAULT:
         return event_exception(cpu);
     case LEAVE_HALT:
-        cpu->counters[CTR_HLT]++;
         return RUN_ON;
     case LEAVE_STOP:
         return ENGINE_SHUTDOWN;
@@ -387,17 +383,11 @@ static int step_to_limit(struct vcpu *cpu)
     return step_one(cpu);
 }
 
-static void left(struct vcpu *cpu, int exit)
+static void left_traced(struct vcpu *cpu, int exit)
 {
-    static const char *const names[] = {
-        [ENGINE_HALTED] = "halted",     [ENGINE_KICKED] = "kicked",
-        [ENGINE_SHUTDOWN] = "shutdown", [ENGINE_DEBUG] = "debugger",
-        [ENGINE_LIMIT] = "limit",
-    };
-
     /* where a deterministic machine looks around is not the guest's doing */
     if (!cpu->clock || (exit != ENGINE_LIMIT && exit != ENGINE_KICKED))
-        trace_left(cpu, names[exit]);
+        trace_left(cpu, engine_exit_name(exit));
 }
 
 static int interp_run(struct vcpu *cpu, struct error *err)
@@ -421,8 +411,9 @@ static int interp_run(struct vcpu *cpu, struct error *err)
                                                   : run_blocks(cpu);
     } while (exit == RUN_ON);
     flags_sync(cpu);
+    cpu->stats.left[exit]++;
     if (trace_on(cpu, TRACE_EXIT))
-        left(cpu, exit);
+        left_traced(cpu, exit);
     return exit;
 }
 

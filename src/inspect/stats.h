@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stats.h - what the vCPUs and devices counted, as a table or as JSON.
+ *
+ * Times were taken in ticks of the host's TSC; how long a tick is comes from
+ * both clocks at the beginning and at the end.
+ */
+#pragma once
+
+#include "inspect/stats_config.h"
+#include "x86/vcpu.h"
+
+/* "table", "json", "json:FILE": times too. */
+int stats_parse(const char *text, struct stats_config *cfg,
+                struct error *err) must_check;
+
+struct stats;
+
+/* Opens the file. The configuration outlives it. */
+int stats_open(struct stats **s, const struct stats_config *cfg,
+               struct error *err) must_check;
+/* Before the vCPU runs. */
+void stats_attach(struct stats *s, struct vcpu *cpu);
+/*
+ * Takes everything: no vCPU runs any more, devices are still there. Nothing of
+ * them is needed afterwards.
+ */
+void stats_collect(struct stats *s, struct vcpu *const *cpus, unsigned count);
+/* Writes it, if it was collected; closes. s may be NULL. */
+void stats_close(struct stats *s);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stats.c - the counters' names, as they appear in tables and in JSON. */
+#include "x86/stats.h"
+
+const char *vcpu_counter_name(enum vcpu_counter counter)
+{
+    static const char *const names[CTR_COUNT] = {
+        [CTR_INTERRUPT] = "interrupts",
+        [CTR_NMI] = "nmis",
+        [CTR_SOFT_INT] = "software-interrupts",
+        [CTR_EXCEPTION] = "exceptions",
+        [CTR_PIO] = "port",
+        [CTR_MMIO] = "mmio",
+        [CTR_APIC] = "apic",
+        [CTR_TLB_FILL] = "tlb-fills",
+        [CTR_TLB_FAULT] = "page-faults",
+        [CTR_TLB_DEVICE] = "device-walks",
+        [CTR_TLB_FLUSH] = "tlb-flushes",
+        [CTR_BLOCK_MISS] = "block-misses",
+        [CTR_BLOCK_BUILT] = "blocks-built",
+        [CTR_CODE_DROPPED] = "code-pages-dropped",
+        [CTR_STEP] = "single-steps",
+    };
+
+    return counter < CTR_COUNT ? names[counter] : "";
+}
