@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -48,10 +49,17 @@ static struct trace *_Atomic at_crash;
 
 static void crash_flush(void)
 {
+    static const struct timespec nap = {.tv_nsec = 100000};
     struct trace *t = atomic_exchange(&at_crash, NULL);
 
-    if (t)
-        trace_out_flush(&t->out);
+    /* whoever crashed may hold the lock: then what is written has to do */
+    for (unsigned i = 0; t && i < 1000; i++) {
+        if (!pthread_mutex_trylock(&t->lock)) {
+            trace_out_flush(&t->out);
+            return; /* with the lock: nothing comes behind it */
+        }
+        nanosleep(&nap, NULL);
+    }
 }
 
 static struct trace *trace_of(struct tracer *tracer)

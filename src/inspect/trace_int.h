@@ -30,7 +30,8 @@ static inline bool trace_range_has(const struct trace_range *r, uint64_t addr,
 
 /* --- trace_out.c --- */
 
-#define TRACE_BUFFER (64 * 1024)
+/* One page: SIGKILL cuts a write in two between pages. */
+#define TRACE_BUFFER 4096
 #define TRACE_RECORD 4096 /* the longest text of one event */
 #define TRACE_TAIL   16
 
@@ -53,7 +54,6 @@ int trace_out_open(struct trace_out *o, const char *file, const char *tail,
                    struct error *err) must_check;
 /* len <= TRACE_RECORD. Errors end up in o->error. */
 void trace_out_put(struct trace_out *o, const char *text, size_t len);
-/* Async-signal-safe. */
 void trace_out_flush(struct trace_out *o);
 void trace_out_close(struct trace_out *o);
 

@@ -54,8 +54,9 @@ void console_restore(void)
 
 static void console_fatal(int sig)
 {
-    if (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE)
-        crash_hooks_run(); /* our own fault; an assert has run them */
+    if (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE ||
+        sig == SIGABRT)
+        crash_hooks_run(); /* our own fault; an assert has run them before */
     console_restore();
     raise(sig); /* SA_RESETHAND: now the default action */
 }
