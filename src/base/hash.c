@@ -17,16 +17,30 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
+static uint64_t take(uint64_t h, const uint8_t *p)
+{
+    uint64_t w;
+
+    memcpy(&w, p, sizeof(w));
+    return mix(h ^ w ^ K0, K1);
+}
+
 uint64_t hash64(uint64_t seed, const void *buf, size_t len)
 {
     const uint8_t *p = buf;
-    uint64_t h = mix(seed ^ K0, len ^ K1), w;
+    uint64_t h = mix(seed ^ K0, len ^ K1), w = 0;
+    uint64_t a = h, b = h ^ K0, c = h ^ K1;
 
-    for (; len >= 8; len -= 8, p += 8) {
-        memcpy(&w, p, 8);
-        h = mix(h ^ w ^ K0, K1);
+    /* four at once: a multiplication waits for the one before it */
+    for (; len >= 32; len -= 32, p += 32) {
+        h = take(h, p);
+        a = take(a, p + 8);
+        b = take(b, p + 16);
+        c = take(c, p + 24);
     }
-    w = 0;
+    h = mix(h ^ mix(a, K0) ^ c, K1 ^ b);
+    for (; len >= 8; len -= 8, p += 8)
+        h = take(h, p);
     if (len)
         memcpy(&w, p, len);
     return mix(h ^ w, K0);
