@@ -41,7 +41,8 @@ static void print_insn(char mark, const struct past *p, unsigned side)
            (unsigned long long)p->number, p->cpu, (unsigned long long)in->rip,
            bytes, in->text);
     if (p->events[side][0])
-        printf("%c %12s         %s\n", mark, "", p->events[side]);
+        printf("%c %12s         %sand the first instruction of the handler\n",
+               mark, "", p->events[side]);
 }
 
 /* A line with the symbol, where it is another than the line before has. */

@@ -300,7 +300,9 @@ static int search_units(struct compare *c, const struct plan *p,
 
 int compare_search(struct compare *c, struct found *f, struct error *err)
 {
-    struct plan p = {{{0, c->interval, VCPU_UNIT_MAX}}, 1}, closer;
+    /* units that fit between the stops: what does not is run by single steps */
+    unsigned unit = (unsigned)MIN(c->interval, VCPU_UNIT_MAX);
+    struct plan p = {{{0, c->interval, unit}}, 1}, closer;
     struct found seen;
     int rc = plan_run(c, &p, c->limit, f, err);
     uint64_t step = c->interval;

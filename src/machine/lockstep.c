@@ -21,41 +21,19 @@
 #include "inspect/peek.h"
 #include "machine/machine_int.h"
 #include "mmu/mmu.h"
+#include "x86/exception.h"
+#include "x86/trace.h"
+
+#define SYMBOL_TRIES 8
 
 struct lockstep {
     int fd;
     struct lockstep_run run; /* what was last asked for */
-    uint64_t interrupts[GUEST_VCPUS_MAX], exceptions[GUEST_VCPUS_MAX];
+    unsigned symbol_tries;
+    struct tracer tracer;
+    struct clock *clock;
+    char events[GUEST_VCPUS_MAX][160]; /* since they were last asked for */
 };
-
-struct lockstep *lockstep_open(int fd, struct error *err)
-{
-    struct lockstep *ls;
-    int type;
-    socklen_t len = sizeof(type);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len)) {
-        error_set(err, EINVAL,
-                  "--lockstep %d: %s; it is for `ringfence "
-                  "compare' alone",
-                  fd, strerror(errno));
-        return NULL;
-    }
-    ls = calloc(1, sizeof(*ls));
-    if (!ls)
-        error_set(err, ENOMEM, "out of memory");
-    else
-        ls->fd = fd;
-    return ls;
-}
-
-void lockstep_close(struct lockstep *ls)
-{
-    if (!ls)
-        return;
-    close(ls->fd);
-    free(ls);
-}
 
 uint64_t lockstep_next(const struct lockstep *ls)
 {
@@ -144,34 +122,80 @@ static int answer_page(struct lockstep *ls, struct machine *m, gpa_t gpa)
     return lockstep_send(ls->fd, LOCKSTEP_DATA, p ? p : none, PAGE_SIZE);
 }
 
-/* --- instructions --- */
+/* --- events --- */
 
-static void insn_events(struct lockstep *ls, const struct vcpu *cpu, char *buf,
-                        size_t len)
+static uint64_t event_now(struct tracer *t)
 {
-    uint64_t *in = &ls->interrupts[cpu->index];
-    uint64_t *ex = &ls->exceptions[cpu->index];
-    int n = 0;
-
-    if (cpu->stats.count[CTR_INTERRUPT] != *in)
-        n = snprintf(buf, len, "interrupt ");
-    if (cpu->stats.count[CTR_EXCEPTION] != *ex)
-        snprintf(buf + n, len - (size_t)n, "exception %u error 0x%x cr2 0x%llx",
-                 cpu->exc.vector, cpu->exc.error, (unsigned long long)cpu->cr2);
-    *in = cpu->stats.count[CTR_INTERRUPT];
-    *ex = cpu->stats.count[CTR_EXCEPTION];
+    return clock_now(container_of(t, struct lockstep, tracer)->clock);
 }
 
-/* A kernel's own are not there before it has set up system calls. */
-static const struct symbols *insn_symbols(struct machine *m, struct vcpu *cpu)
+static void event_text(const struct trace_event *e, char *buf, size_t len)
 {
-    return m->cfg->symbols || cpu->msr.lstar ? machine_symbols(m, cpu) : NULL;
+    int n = 0;
+
+    if (e->cat == TRACE_EXC && e->exc.has_error)
+        n = snprintf(buf, len, "%s(0x%x)", exc_name(e->exc.vector),
+                     e->exc.error);
+    else if (e->cat == TRACE_EXC)
+        n = snprintf(buf, len, "%s", exc_name(e->exc.vector));
+    else if (e->what == TRACE_HARD)
+        n = snprintf(buf, len, "interrupt 0x%02x", e->vector);
+    else
+        n = snprintf(buf, len, "%s",
+                     e->what == TRACE_NMI    ? "NMI"
+                     : e->what == TRACE_INIT ? "INIT"
+                                             : "SIPI");
+    if (e->cat == TRACE_EXC && e->exc.vector == EXC_PF)
+        n += snprintf(buf + n, len - (size_t)n, " at 0x%llx",
+                      (unsigned long long)e->exc.cr2);
+    snprintf(buf + n, len - (size_t)n, " ");
+}
+
+/* An INT instruction is seen anyway: it is the instruction. */
+static void event_emit(struct tracer *t, struct vcpu *cpu,
+                       const struct trace_event *e)
+{
+    struct lockstep *ls = container_of(t, struct lockstep, tracer);
+    char *buf = ls->events[cpu->index];
+    size_t used = strlen(buf), room = sizeof(ls->events[0]) - used;
+
+    if (room > 64 && !(e->cat == TRACE_INTR && e->what == TRACE_SOFT))
+        event_text(e, buf + used, room);
+}
+
+/*
+ * Interrupts and exceptions are told while instructions run one by one, but
+ * not where --trace listens. Not by trace_set(): the vCPU would have to look,
+ * and the run be another.
+ */
+static void events_listen(struct lockstep *ls, struct machine *m,
+                          struct vcpu *cpu, bool on)
+{
+    ls->clock = &m->clock;
+    if (!m->trace)
+        trace_init(cpu, &ls->tracer, on ? TRACE_INTR | TRACE_EXC : 0);
+}
+
+/* --- instructions --- */
+
+/*
+ * A kernel's own are in memory once it runs where it was linked. Looking for
+ * them takes milliseconds: a few times, then there are none.
+ */
+static const struct symbols *insn_symbols(struct lockstep *ls,
+                                          struct machine *m, struct vcpu *cpu)
+{
+    if (!m->symbols && (!(cpu->rip >> 63) || ls->symbol_tries == SYMBOL_TRIES))
+        return NULL;
+    if (!m->symbols)
+        ls->symbol_tries++;
+    return machine_symbols(m, cpu);
 }
 
 static void insn_describe(struct lockstep *ls, struct machine *m,
                           struct vcpu *cpu, struct lockstep_insn *d)
 {
-    const struct symbols *syms = insn_symbols(m, cpu);
+    const struct symbols *syms = insn_symbols(ls, m, cpu);
     gva_t lin = cpu->rip + cpu->seg_base[SEG_CS];
     unsigned n;
 
@@ -183,7 +207,8 @@ static void insn_describe(struct lockstep *ls, struct machine *m,
     d->len = (uint8_t)disasm(d->text, sizeof(d->text), d->bytes, n,
                              cpu->code_width, cpu->rip, syms);
     symbols_name(syms, lin, d->symbol, sizeof(d->symbol));
-    insn_events(ls, cpu, d->events, sizeof(d->events));
+    snprintf(d->events, sizeof(d->events), "%s", ls->events[cpu->index]);
+    ls->events[cpu->index][0] = '\0';
 }
 
 static int answer_insns(struct lockstep *ls, struct machine *m)
@@ -245,7 +270,7 @@ static int point_send(struct lockstep *ls, struct machine *m, uint64_t insns)
 /* --- requests --- */
 
 /* Blocks of other lengths are other blocks: decoded anew. */
-static void set_unit(struct machine *m, unsigned unit)
+static void set_unit(struct lockstep *ls, struct machine *m, unsigned unit)
 {
     unit = MAX(1, MIN(unit, VCPU_UNIT_MAX));
     for (unsigned i = 0; i < m->cfg->cpus; i++) {
@@ -256,6 +281,7 @@ static void set_unit(struct machine *m, unsigned unit)
         cpu->unit_max = unit;
         vcpu_set_limit(cpu, VCPU_NO_LIMIT);
         mmu_forget_all_code(cpu);
+        events_listen(ls, m, cpu, unit == 1);
     }
 }
 
@@ -292,12 +318,45 @@ static void serve(struct lockstep *ls, struct machine *m, int rc)
     while (!rc)
         rc = serve_one(ls, m);
     if (rc > 0) {
-        set_unit(m, ls->run.unit);
+        set_unit(ls, m, ls->run.unit);
         return;
     }
     ls->run.until = VCPU_NO_LIMIT;
     if (m->result.end == MACHINE_RUNS)
         machine_request(m, MACHINE_STOPPED, 0);
+}
+
+/* --- its life --- */
+
+struct lockstep *lockstep_open(int fd, struct error *err)
+{
+    struct lockstep *ls;
+    int type;
+    socklen_t len = sizeof(type);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len)) {
+        error_set(err, EINVAL,
+                  "--lockstep %d: %s; it is for `ringfence "
+                  "compare' alone",
+                  fd, strerror(errno));
+        return NULL;
+    }
+    ls = calloc(1, sizeof(*ls));
+    if (!ls)
+        error_set(err, ENOMEM, "out of memory");
+    else
+        *ls = (struct lockstep){
+            .fd = fd,
+            .tracer = {.now = event_now, .emit = event_emit, .hi = UINT64_MAX}};
+    return ls;
+}
+
+void lockstep_close(struct lockstep *ls)
+{
+    if (!ls)
+        return;
+    close(ls->fd);
+    free(ls);
 }
 
 void lockstep_begin(struct lockstep *ls, struct machine *m)
