@@ -290,7 +290,7 @@ static void after_assert(void)
     int fd = STDERR_FILENO;
     struct crash_sink to = {crash_line_to_fd, &fd};
     const struct symbols *syms = watched.syms ? *watched.syms : NULL;
-    const char *why = "an assert failed; the vCPU that was running";
+    const char *why = "Ringfence itself failed; the vCPU that was running";
     unsigned count = watched.count;
 
     if (running && count) {
@@ -299,7 +299,7 @@ static void after_assert(void)
     }
     for (unsigned i = 0; i < count; i++)
         crash_screen(&to, watched.cpus[i], syms,
-                     "an assert failed outside of the vCPUs");
+                     "Ringfence itself failed, outside of the vCPUs");
 }
 
 void crash_watch(struct vcpu *const *cpus, unsigned count,

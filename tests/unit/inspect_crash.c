@@ -324,7 +324,7 @@ static void an_assert_shows_the_vcpu_that_ran(void)
     assert_in_child(true);
     says("internal: tests/unit/inspect_crash.c:");
     says("1 + 1 == 3 is not true; this is a fault of Ringfence's, please "
-         "report it\n---- an assert failed; the vCPU that was running\n"
+         "report it\n---- Ringfence itself failed; the vCPU that was running\n"
          "vCPU 0: 64-bit mode, CPL 0, at ffffffff81000100 <panic>\nrax ");
     CHECK(!strstr(strstr(text, "----") + 4, "----"));
 }
@@ -333,7 +333,7 @@ static void an_assert_elsewhere_shows_all_vcpus(void)
 {
     setup();
     assert_in_child(false);
-    says("---- an assert failed outside of the vCPUs\nvCPU 0: ");
+    says("---- Ringfence itself failed, outside of the vCPUs\nvCPU 0: ");
     CHECK(strstr(strstr(text, "----") + 4, "----"));
 }
 
