@@ -417,7 +417,7 @@ static int boot_open_replay(struct boot_args *a, struct error *err)
     return replayer_open(&a->replay, a->replay_path, &a->cfg, err);
 }
 
-/* A machine that is compared runs more than once. */
+/* A machine that is compared: nobody else may touch it. */
 static int boot_check_lockstep(const struct machine_config *c,
                                struct error *err)
 {
@@ -428,12 +428,6 @@ static int boot_check_lockstep(const struct machine_config *c,
     if (c->gdb || c->record)
         return error_set(err, EINVAL, "%s: not for a machine that is compared",
                          c->gdb ? "--gdb" : "--record");
-    for (unsigned i = 0; i < c->disks; i++)
-        if (!c->disk[i].read_only && !c->replay)
-            return error_set(err, EINVAL,
-                             "disk %s: the guest will run more than once; "
-                             "give --disk %s,ro",
-                             c->disk[i].path, c->disk[i].path);
     return 0;
 }
 

@@ -51,6 +51,9 @@ struct disk {
 
 int disk_open(struct disk *d, const char *path, bool read_only,
               struct error *err) must_check;
+/* A copy: writes go nowhere else, and are lost with the disk. */
+int disk_open_copy(struct disk *d, const char *path,
+                   struct error *err) must_check;
 /* A disk without a file: its tap plays it. */
 int disk_open_tap(struct disk *d, const char *name, uint64_t size,
                   bool read_only, struct disk_tap *tap,

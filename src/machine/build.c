@@ -178,6 +178,8 @@ static int step_disk(struct machine *m, unsigned i, struct error *err)
     struct disk *d = &m->disk[i];
     bool ro = cfg->disk[i].read_only;
 
+    if (cfg->lockstep && !cfg->replay && !ro)
+        return disk_open_copy(d, cfg->disk[i].path, err);
     if (!cfg->replay)
         return disk_open(d, cfg->disk[i].path, ro, err);
     return disk_open_tap(d, cfg->disk[i].path,

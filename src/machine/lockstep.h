@@ -9,8 +9,9 @@
  *
  * A message is a head and `len` bytes, little-endian. The machine begins with
  * LOCKSTEP_HELLO and the point before its first instruction. Then each request
- * gets one answer. Two builds can talk if LOCKSTEP_VERSION is the same: states
- * are compared by the names of their fields.
+ * gets one answer. Two builds can talk if LOCKSTEP_VERSION is the same, which
+ * stands for the digests of memory (hash64()) too. States are compared by the
+ * names of their fields.
  */
 #pragma once
 
@@ -20,7 +21,7 @@ struct machine;
 struct lockstep;
 struct vcpu;
 
-#define LOCKSTEP_VERSION   1
+#define LOCKSTEP_VERSION   2
 #define LOCKSTEP_BYTES_MAX (64u << 20) /* of one message */
 
 enum lockstep_type {

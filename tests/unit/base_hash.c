@@ -46,10 +46,18 @@ static void length_and_seed_count(void)
     }
 }
 
+/* Others keep it or send it: LOCKSTEP_VERSION changes when this does. */
+static void it_is_the_same_in_all_builds(void)
+{
+    CHECK_EQ(hash64(1, "what two builds have to agree about", 35),
+             0x7ab3ae7a27aab3e7);
+}
+
 int main(void)
 {
     RUN(every_bit_of_a_page_counts);
     RUN(every_place_counts);
     RUN(length_and_seed_count);
+    RUN(it_is_the_same_in_all_builds);
     return test_status();
 }
