@@ -17,6 +17,7 @@ static struct {
     _Atomic bool raw;
     _Atomic unsigned guest_second; /* the second that guest_lines counts */
     _Atomic unsigned guest_lines;
+    _Atomic bool asserted;
     void (*_Atomic hooks[8])(void);
 } state = {.level = LOG_WARN};
 
@@ -94,12 +95,18 @@ void crash_hooks_run(void)
     }
 }
 
+bool crash_by_assert(void)
+{
+    return state.asserted;
+}
+
 void assert_failed(const char *expr, const char *file, int line)
 {
     /* first: a hook may fail too */
     log_error("internal: %s:%d: %s is not true; this is a fault of "
               "Ringfence's, please report it",
               file, line, expr);
+    state.asserted = true;
     crash_hooks_run();
     abort();
 }

@@ -35,8 +35,11 @@ void assert_failed(const char *expr, const char *file, int line) noreturn_fn;
     (likely(cond) ? (void)0 : assert_failed(#cond, __FILE__, __LINE__))
 
 /*
- * At most 8 hooks, run in the order they came, once, on the asserting thread:
- * whatever locks it holds. They do not allocate.
+ * At most 8 hooks, run in the order they came, once, on the thread that
+ * failed, whatever locks it holds: after an assert, or in the handler of a
+ * fatal signal, where they may only do what is async-signal-safe.
  */
 void crash_hook_add(void (*hook)(void));
 void crash_hooks_run(void);
+/* For hooks: is it an assert, and no signal? */
+bool crash_by_assert(void);

@@ -261,7 +261,7 @@ void crash_line_to_fd(void *fd, const char *text)
         return; /* nowhere left to complain */
 }
 
-/* --- after an assert --- */
+/* --- after a failure of our own --- */
 
 /*
  * Process-wide and of the thread by nature: an assert has no arguments.
@@ -285,16 +285,24 @@ struct vcpu *crash_current(void)
     return running;
 }
 
-static void after_assert(void)
+/*
+ * Also in a signal's handler, but to look for names takes a heap that works:
+ * only after an assert is it known to.
+ */
+static void after_failure(void)
 {
     int fd = STDERR_FILENO;
     struct crash_sink to = {crash_line_to_fd, &fd};
     const struct symbols *syms = watched.syms ? *watched.syms : NULL;
-    const char *why = "Ringfence itself failed; the vCPU that was running";
     unsigned count = watched.count;
 
-    if (running && count) {
-        crash_screen(&to, running, syms, why);
+    if (!count)
+        return;
+    if (!syms && crash_by_assert())
+        syms = symbols_from_guest(running ? running : watched.cpus[0]);
+    if (running) {
+        crash_screen(&to, running, syms,
+                     "Ringfence itself failed; the vCPU that was running");
         return;
     }
     for (unsigned i = 0; i < count; i++)
@@ -311,6 +319,6 @@ void crash_watch(struct vcpu *const *cpus, unsigned count,
     watched.count = count;
     if (count && !watched.hooked) {
         watched.hooked = true;
-        crash_hook_add(after_assert);
+        crash_hook_add(after_failure);
     }
 }

@@ -47,8 +47,8 @@ void crash_summary(const struct crash_sink *to, struct vcpu *cpu,
 void crash_line_to_fd(void *fd, const char *text);
 
 /*
- * From now on a failed assert prints the screen of the vCPU that the
- * asserting thread runs, or else of all, on stderr. syms: where the pointer
+ * From now on a failed assert or a fatal signal prints the screen of the vCPU
+ * that the thread runs, or else of all, on stderr. syms: where the pointer
  * to the symbols will be, may be NULL. count 0: no longer.
  */
 void crash_watch(struct vcpu *const *cpus, unsigned count,

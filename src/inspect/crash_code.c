@@ -273,33 +273,75 @@ static void stack_words(const struct crash_sink *to, const struct stack *s)
     crash_say(to, "stack:%s", text);
 }
 
-static void stack_calls(const struct crash_sink *to, struct stack *s,
-                        const struct symbols *syms)
+/*
+ * A return address is named by the call before it: what never returns may
+ * have been called by the last instruction of a function.
+ */
+static void stack_line(const struct crash_sink *to, const struct stack *s,
+                       const struct symbols *syms, uint64_t ret, bool sure)
 {
-    unsigned lines = 0;
-    char place[CRASH_PLACE];
+    char name[CRASH_PLACE] = "", place[CRASH_PLACE];
+    uint64_t start;
 
-    for (size_t off = 0; off + s->width <= s->len && lines < STACK_LINES;
-         off += s->width) {
+    if (symbols_start(syms, ret - 1, &start) &&
+        symbols_name(syms, start, name, sizeof(name)))
+        crash_say(to, "  %s %s <%s+0x%llx>", sure ? " " : "?",
+                  crash_place(s->cpu, NULL, ret, place), name,
+                  (ull)(ret - start));
+    else
+        crash_say(to, "  %s %s", sure ? " " : "?",
+                  crash_place(s->cpu, NULL, ret, place));
+}
+
+/* Returns how many of `lines` are left. */
+static unsigned stack_calls(const struct crash_sink *to, struct stack *s,
+                            const struct symbols *syms, unsigned lines)
+{
+    for (size_t off = 0; off + s->width <= s->len && lines; off += s->width) {
         uint64_t v = word_at(s, off);
 
         if (!is_return(s->cpu, v))
             continue;
-        crash_say(to, "  %s%s", is_frame(s, s->top + off) ? "  " : "? ",
-                  crash_place(s->cpu, syms, v, place));
-        lines++;
+        stack_line(to, s, syms, v, is_frame(s, s->top + off));
+        lines--;
     }
+    return lines;
+}
+
+static void stack_read(struct stack *s, gva_t top)
+{
+    s->top = top;
+    s->frames = 0;
+    s->len = peek(s->cpu, top, s->bytes, sizeof(s->bytes));
+}
+
+/*
+ * Linux changes to stacks of their own for interrupts and exceptions, and
+ * keeps the one it left at their upper end, where mapped memory ends: its RSP
+ * in the last word, or the frame that the CPU pushed.
+ */
+static bool stack_before(const struct stack *s, gva_t *top)
+{
+    uint64_t end[5]; /* RIP CS RFLAGS RSP SS */
+
+    if (s->width != 8 || s->len == sizeof(s->bytes) || s->len < sizeof(end))
+        return false;
+    memcpy(end, s->bytes + s->len - sizeof(end), sizeof(end));
+    *top = end[4];
+    if (end[1] < 0x10000 && !(end[1] & 3) && end[4] < 0x10000)
+        *top = end[3];
+    return *top >> 63 && gva_canonical(*top) && *top % 8 == 0 &&
+           (*top < s->top || *top >= s->top + s->len);
 }
 
 void crash_stack(const struct crash_sink *to, struct vcpu *cpu,
                  const struct symbols *syms)
 {
     struct stack s = {.cpu = cpu, .width = cpu->code_width};
+    gva_t top = cpu->gpr[R_RSP] + cpu->seg_base[SEG_SS];
+    unsigned lines = STACK_LINES;
 
-    s.top = cpu->gpr[R_RSP] + cpu->seg_base[SEG_SS];
-    if (!vcpu_long_mode(cpu))
-        s.top &= 0xffffffff;
-    s.len = peek(cpu, s.top, s.bytes, sizeof(s.bytes));
+    stack_read(&s, top);
     if (s.len < s.width) {
         crash_say(to, "stack: none, RSP is not in mapped memory");
         return;
@@ -308,5 +350,13 @@ void crash_stack(const struct crash_sink *to, struct vcpu *cpu,
     if (s.width < 4)
         return; /* far and near calls mixed: no telling */
     find_frames(&s);
-    stack_calls(to, &s, syms);
+    lines = stack_calls(to, &s, syms, lines);
+    for (unsigned hops = 0; hops < 3 && lines && stack_before(&s, &top);
+         hops++) {
+        stack_read(&s, top);
+        if (s.len < s.width)
+            return;
+        crash_say(to, "stack before that, at %016llx:", (ull)top);
+        lines = stack_calls(to, &s, syms, lines);
+    }
 }

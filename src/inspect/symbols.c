@@ -64,13 +64,21 @@ static uint32_t name_rank(const char *name, size_t len, bool weak)
     return (weak ? 8u : 0) + under;
 }
 
+static bool name_good(const char *name, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (name[i] <= ' ' || name[i] > '~')
+            return false;
+    return len && len < SYMBOL_NAME_MAX;
+}
+
 int symbols_add(struct symbols *s, uint64_t addr, const char *name, size_t len,
                 bool weak)
 {
     size_t room = s->room;
     int rc;
 
-    if (!len || len >= SYMBOL_NAME_MAX)
+    if (!name_good(name, len))
         return 0;
     rc = grow((void **)&s->sym, &room, s->count + 1, sizeof(*s->sym),
               SYMBOLS_MAX);

@@ -34,8 +34,9 @@ struct symbols {
 /* NULL: out of memory. */
 struct symbols *symbols_new(void);
 /*
- * name: len bytes, no 0 among them. Names that are empty or too long are
- * passed over. Nonzero: out of memory, or too many.
+ * name: len bytes. Names that are empty, too long, or not of ASCII's visible
+ * characters are passed over: they come from a guest and go to a terminal.
+ * Nonzero: out of memory, or too many.
  */
 int symbols_add(struct symbols *s, uint64_t addr, const char *name, size_t len,
                 bool weak) must_check;

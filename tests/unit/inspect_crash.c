@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "io/console.h"
 #include "test.h"
 #include "x86/cpuid.h"
 
@@ -232,6 +233,43 @@ static void frame_pointers_are_believed(void)
     says("    ffffffff81000205 <panic+0x105>\n");
 }
 
+/* The last call of a function that never returns belongs to it. */
+static void the_caller_is_named_not_what_follows(void)
+{
+    setup();
+    put_code(CODE + 0xfb, "\xe8\x01\x02\x03\x04", 5);
+    put64(STACK, UPPER + 0x100);
+    crash_stack(&to, &cpu, syms);
+    says("  ? ffffffff81000100 <_text+0x100>\n");
+}
+
+/* An interrupt's stack ends where its page does. */
+static void the_stack_before_is_followed(void)
+{
+    static const uint64_t frame[] = {UPPER, 0x10, 2, UPPER + 0x2800, 0x18};
+
+    for (unsigned by_cpu = 0; by_cpu < 2; by_cpu++) {
+        setup();
+        put_code(CODE + 0x200, "\xe8\x01\x02\x03\x04", 5);
+        put64(TABLES + 0x3000 + 8 * 4, (STACK + 0x1000) | 0x63);
+        cpu.gpr[R_RSP] = UPPER + 0x4f00;
+        put64(STACK + 0x800, UPPER + 0x205);
+        if (by_cpu)
+            for (unsigned i = 0; i < 5; i++)
+                put64(STACK + 0x1fd8 + 8 * i, frame[i]);
+        else
+            put64(STACK + 0x1ff8, UPPER + 0x2800);
+        crash_stack(&to, &cpu, syms);
+        says("stack before that, at ffffffff81002800:\n"
+             "  ? ffffffff81000205 <panic+0x105>\n");
+    }
+    /* in circles */
+    text[0] = 0;
+    put64(STACK + 0xff8, UPPER + 0x4f00);
+    crash_stack(&to, &cpu, syms);
+    says("at ffffffff81004f00:\nstack before that, at ffffffff81002800:\n");
+}
+
 static void a_stack_that_is_not_there_is_said(void)
 {
     setup();
@@ -293,8 +331,8 @@ static void any_state_can_be_shown(void)
     free(noise);
 }
 
-/* stderr of a child that fails an assert while it runs the vCPU, or not. */
-static void assert_in_child(bool runs)
+/* stderr of a child that fails while it runs the vCPU, or not. */
+static void fail_in_child(bool runs, bool by_assert)
 {
     struct vcpu *const cpus[] = {&cpu, &cpu};
     int fds[2], status;
@@ -306,7 +344,9 @@ static void assert_in_child(bool runs)
         dup2(fds[1], STDERR_FILENO);
         crash_watch(cpus, 2, &syms);
         crash_running(runs ? &cpu : NULL);
-        rf_assert(1 + 1 == 3);
+        rf_assert(!by_assert || 1 + 1 == 3);
+        console_guard_signals();
+        abort();
         _exit(0);
     }
     close(fds[1]);
@@ -321,9 +361,10 @@ static void assert_in_child(bool runs)
 static void an_assert_shows_the_vcpu_that_ran(void)
 {
     setup();
-    assert_in_child(true);
+    fail_in_child(true, true);
     says("internal: tests/unit/inspect_crash.c:");
-    says("1 + 1 == 3 is not true; this is a fault of Ringfence's, please "
+    says("!by_assert || 1 + 1 == 3 is not true; this is a fault of "
+         "Ringfence's, please "
          "report it\n---- Ringfence itself failed; the vCPU that was running\n"
          "vCPU 0: 64-bit mode, CPL 0, at ffffffff81000100 <panic>\nrax ");
     CHECK(!strstr(strstr(text, "----") + 4, "----"));
@@ -332,9 +373,17 @@ static void an_assert_shows_the_vcpu_that_ran(void)
 static void an_assert_elsewhere_shows_all_vcpus(void)
 {
     setup();
-    assert_in_child(false);
+    fail_in_child(false, true);
     says("---- Ringfence itself failed, outside of the vCPUs\nvCPU 0: ");
     CHECK(strstr(strstr(text, "----") + 4, "----"));
+}
+
+static void a_fatal_signal_shows_it_too(void)
+{
+    setup();
+    fail_in_child(true, false);
+    says("---- Ringfence itself failed; the vCPU that was running\n"
+         "vCPU 0: 64-bit mode, CPL 0, at ffffffff81000100 <panic>\n");
 }
 
 int main(void)
@@ -354,11 +403,14 @@ int main(void)
     RUN(code_ends_where_its_page_does);
     RUN(return_addresses_stand_behind_calls);
     RUN(frame_pointers_are_believed);
+    RUN(the_caller_is_named_not_what_follows);
+    RUN(the_stack_before_is_followed);
     RUN(a_stack_that_is_not_there_is_said);
     RUN(history_is_newest_first);
     RUN(any_state_can_be_shown);
     RUN(an_assert_shows_the_vcpu_that_ran);
     RUN(an_assert_elsewhere_shows_all_vcpus);
+    RUN(a_fatal_signal_shows_it_too);
     symbols_free(syms);
     guest_mem_fini(&mem);
     return test_status();

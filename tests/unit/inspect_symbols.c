@@ -175,6 +175,21 @@ static void other_files_are_refused(void)
     CHECK(symbols_load(&(struct symbols *){0}, "/dev/zero", &err));
 }
 
+/* A guest chooses them, and they go to a terminal. */
+static void names_have_no_control_characters(void)
+{
+    struct symbols *s = symbols_new();
+
+    CHECK_EQ(symbols_add(s, 0x1000, "good.name$1", 11, false), 0);
+    CHECK_EQ(symbols_add(s, 0x1001, "a\033[2J", 5, false), 0);
+    CHECK_EQ(symbols_add(s, 0x1002, "a\0b", 3, false), 0);
+    CHECK_EQ(symbols_add(s, 0x1003, "\x9b", 1, false), 0);
+    CHECK(symbols_finish(s, false));
+    CHECK_EQ(symbols_count(s), 1);
+    names(s, 0x1002, "good.name$1+0x2");
+    symbols_free(s);
+}
+
 /* --- ELF --- */
 
 struct elf64 {
@@ -292,6 +307,7 @@ int main(void)
     RUN(a_file_without_that_entry_does_not_move);
     RUN(a_copy_of_kallsyms_loads);
     RUN(other_files_are_refused);
+    RUN(names_have_no_control_characters);
     RUN(elf_symbols_load);
     RUN(stripped_elf_is_refused);
     RUN(truncated_elf_is_refused);
