@@ -85,6 +85,7 @@ static int compare_options(struct compare *c, int argc, char **argv,
                 break;
         }
         c->replay |= !strncmp(argv[i], "--replay", 8);
+        c->help |= !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h");
         if (o == ARRAY_SIZE(own)) {
             argv[c->option_count++] = argv[i];
             continue;
@@ -196,6 +197,8 @@ int cmd_compare(int argc, char **argv)
     side_init(&c->side[1], 'B');
     if (compare_parse(c, argc, argv, &err))
         status = command_error("compare", &err, EXIT_USAGE);
+    else if (c->help)
+        status = (cmd_compare_help(), EXIT_OK);
     else
         status = compare_run(c);
     sides_stop(c);

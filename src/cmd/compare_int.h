@@ -56,6 +56,7 @@ struct compare {
     int option_count;
     bool replay; /* they say that a recorded run is to be compared */
     uint64_t limit, interval;
+    bool help;
     bool quiet; /* no progress on stderr */
     struct history history;
 };
