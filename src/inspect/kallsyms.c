@@ -338,17 +338,12 @@ struct symbols *symbols_from_guest(struct vcpu *cpu)
     struct guest_mem *m = cpu->mem;
     unsigned tries = TABLES_MAX;
     struct symbols *s = NULL;
-    off_t at = 0, end;
+    uint64_t at = 0, end;
 
-    while (!s && (at = lseek(m->memfd, at, SEEK_DATA)) >= 0) {
-        end = lseek(m->memfd, at, SEEK_HOLE);
-        if (end < 0)
-            break;
-        if ((uint64_t)at < m->low_size && (uint64_t)end > m->low_size)
-            end = (off_t)m->low_size; /* gpas are not contiguous there */
-        s = search(cpu, guest_mem_gpa(m, (uint64_t)at), (uint64_t)(end - at),
-                   &tries);
-        at = end;
+    for (; !s && guest_mem_data(m, &at, &end); at = end) {
+        if (at < m->low_size && end > m->low_size)
+            end = m->low_size; /* gpas are not contiguous there */
+        s = search(cpu, guest_mem_gpa(m, at), end - at, &tries);
     }
     return s;
 }

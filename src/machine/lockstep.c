@@ -49,29 +49,15 @@ static bool page_is_zero(const uint8_t *page)
     return !page[0] && !memcmp(page, page + 1, PAGE_SIZE - 1);
 }
 
-/*
- * Each page that is not all zeroes. What was never touched is a hole in the
- * memfd: reading it would make it a page.
- */
+/* Each page that is not all zeroes. */
 static void ram_each(const struct guest_mem *mem, page_fn *fn, void *ctx)
 {
     uint64_t at = 0, end;
 
-    while (at < mem->ram_size) {
-        off_t data = lseek(mem->memfd, (off_t)at, SEEK_DATA);
-        off_t hole;
-
-        if (data < 0 && errno == ENXIO)
-            return; /* no more data */
-        at = data < 0 ? at : align_down((uint64_t)data, PAGE_SIZE);
-        hole = lseek(mem->memfd, (off_t)at, SEEK_HOLE);
-        end = hole < 0
-                  ? mem->ram_size
-                  : MIN(align_up((uint64_t)hole, PAGE_SIZE), mem->ram_size);
-        for (; at < end; at += PAGE_SIZE)
-            if (!page_is_zero(mem->ram + at))
-                fn(ctx, guest_mem_gpa(mem, at), mem->ram + at);
-    }
+    for (; guest_mem_data(mem, &at, &end); at = end)
+        for (uint64_t p = at; p < end; p += PAGE_SIZE)
+            if (!page_is_zero(mem->ram + p))
+                fn(ctx, guest_mem_gpa(mem, p), mem->ram + p);
 }
 
 static void ram_digest_page(void *ctx, gpa_t gpa, const uint8_t *page)

@@ -6,21 +6,8 @@
  */
 #include "machine/machine_int.h"
 
-#include <fcntl.h>
-#include <linux/falloc.h>
-#include <string.h>
-
 #include "inspect/trace.h"
 #include "mmu/mmu.h"
-
-/* RAM back to zeroes: a reboot hands no secrets on, and frees memory. */
-static void machine_clear_ram(struct machine *m)
-{
-    if (fallocate(m->mem.memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-                  (off_t)m->mem.ram_size))
-        memset(m->mem.ram, 0, m->mem.ram_size);
-    memset((void *)m->mem.code_map, 0, m->mem.ram_size / PAGE_SIZE);
-}
 
 int machine_power_on(struct machine *m, struct error *err)
 {
@@ -36,7 +23,7 @@ int machine_power_on(struct machine *m, struct error *err)
     /* Device workers are idle now: nobody writes RAM but us. */
     for (i = 0; i < m->cfg->cpus; i++)
         mmu_forget_all_code(&m->cpu[i].cpu);
-    machine_clear_ram(m);
+    guest_mem_clear(&m->mem); /* a reboot hands no secrets on */
     machine_symbols_reset(m);
     trace_reset(m->trace);
     rc = boot_load(&m->boot, &m->mem, &m->entry, err);

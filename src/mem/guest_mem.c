@@ -2,6 +2,7 @@
 #include "mem/guest_mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -11,16 +12,9 @@
 
 static int map_ram(struct guest_mem *m, struct error *err)
 {
-    m->memfd = memfd_create("guest-ram", MFD_CLOEXEC);
-    if (m->memfd < 0)
-        return error_set(err, errno, "cannot create guest memory: %s",
-                         strerror(errno));
-    if (ftruncate(m->memfd, (off_t)m->ram_size) < 0)
-        return error_set(err, errno, "cannot size guest memory to %llu MiB: %s",
-                         (unsigned long long)(m->ram_size / MiB),
-                         strerror(errno));
     m->ram = mmap(NULL, m->ram_size, PROT_READ | PROT_WRITE,
-                  MAP_SHARED | MAP_NORESERVE, m->memfd, 0);
+                  (m->private ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE,
+                  m->memfd, 0);
     if (m->ram == MAP_FAILED) {
         m->ram = NULL;
         return error_set(err, errno,
@@ -39,11 +33,22 @@ static int map_ram(struct guest_mem *m, struct error *err)
     return 0;
 }
 
-int guest_mem_init(struct guest_mem *m, uint64_t size, pthread_mutex_t *io_lock,
-                   struct error *err)
+static int new_ram(struct guest_mem *m, struct error *err)
 {
-    int rc;
+    m->memfd = memfd_create("guest-ram", MFD_CLOEXEC);
+    if (m->memfd < 0)
+        return error_set(err, errno, "cannot create guest memory: %s",
+                         strerror(errno));
+    if (ftruncate(m->memfd, (off_t)m->ram_size) < 0)
+        return error_set(err, errno, "cannot size guest memory to %llu MiB: %s",
+                         (unsigned long long)(m->ram_size / MiB),
+                         strerror(errno));
+    return 0;
+}
 
+static int set_size(struct guest_mem *m, uint64_t size,
+                    pthread_mutex_t *io_lock, struct error *err)
+{
     memset(m, 0, sizeof(*m));
     m->memfd = -1;
     m->io_lock = io_lock;
@@ -55,10 +60,32 @@ int guest_mem_init(struct guest_mem *m, uint64_t size, pthread_mutex_t *io_lock,
     m->ram_size = size;
     m->low_size = MIN(size, GUEST_HOLE_BASE);
     m->high_size = size - m->low_size;
-    rc = map_ram(m, err);
-    if (rc)
-        guest_mem_fini(m);
-    return rc;
+    return 0;
+}
+
+int guest_mem_init(struct guest_mem *m, uint64_t size, pthread_mutex_t *io_lock,
+                   struct error *err)
+{
+    if (!set_size(m, size, io_lock, err) && !new_ram(m, err) &&
+        !map_ram(m, err))
+        return 0;
+    guest_mem_fini(m);
+    return -err->code;
+}
+
+int guest_mem_init_file(struct guest_mem *m, uint64_t size,
+                        pthread_mutex_t *io_lock, int fd, struct error *err)
+{
+    if (!set_size(m, size, io_lock, err)) {
+        m->private = true;
+        m->memfd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (m->memfd < 0)
+            error_set(err, errno, "guest memory: %s", strerror(errno));
+        else if (!map_ram(m, err))
+            return 0;
+    }
+    guest_mem_fini(m);
+    return -err->code;
 }
 
 void guest_mem_fini(struct guest_mem *m)

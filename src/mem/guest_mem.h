@@ -62,7 +62,12 @@ struct io_map {
 
 struct guest_mem {
     int memfd;
-    uint8_t *ram; /* ram_size bytes, shared mapping of memfd */
+    uint8_t *ram; /* ram_size bytes, a mapping of memfd */
+    /*
+     * The mapping is a private one: what memfd holds is what RAM began with,
+     * it never changes, and others may have mapped it too.
+     */
+    bool private;
     uint64_t ram_size, low_size, high_size;
 
     /* One byte a RAM page, by offset: bit n set: vCPU n caches code of it. */
@@ -79,7 +84,30 @@ struct guest_mem {
 /* size: a multiple of 4 KiB, at least 1 MiB. Errors: -ENOMEM, -EINVAL. */
 int guest_mem_init(struct guest_mem *m, uint64_t size, pthread_mutex_t *io_lock,
                    struct error *err) must_check;
+/*
+ * As guest_mem_init(), but RAM begins with the contents of fd, which is
+ * duplicated, has `size` bytes, and must not change any more. Pages are read
+ * when they are touched, and copied when they are written.
+ */
+int guest_mem_init_file(struct guest_mem *m, uint64_t size,
+                        pthread_mutex_t *io_lock, int fd,
+                        struct error *err) must_check;
 void guest_mem_fini(struct guest_mem *m);
+
+/* --- ram_file.c: RAM as a whole; nobody else uses it meanwhile --- */
+
+/* All zeroes again, and memory of the host is free again. */
+void guest_mem_clear(struct guest_mem *m);
+/*
+ * The next run of RAM, by offset from *at, that may hold anything but zeroes:
+ * [*at, *end). False: there is no more. Does not touch the memory.
+ */
+bool guest_mem_data(const struct guest_mem *m, uint64_t *at, uint64_t *end);
+/*
+ * A descriptor, the caller's, of a file that holds RAM as it is now and will
+ * not change; RAM goes on as a private copy of it. -errno.
+ */
+int guest_mem_freeze(struct guest_mem *m, struct error *err) must_check;
 
 /*
  * Offset into RAM of a guest-physical address, or UINT64_MAX outside RAM.
