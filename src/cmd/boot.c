@@ -24,13 +24,7 @@
 #include "mem/guest_mem.h"
 #include "x86/cpuid.h"
 
-#define MEMORY_MIN     (16 * MiB)
-#define MEMORY_DEFAULT (512 * MiB)
-/*
- * Without --append. The reset after a panic is a warm one, and only that: so
- * the machine knows a panic from a reboot, and exits with its status.
- */
-#define APPEND_DEFAULT "console=ttyS0 panic=-1 reboot=panic_warm"
+#define MEMORY_MIN (16 * MiB)
 
 static int boot_kernel(void *ctx, const char *v, struct error *err)
 {
@@ -252,14 +246,6 @@ static int boot_record(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
-static int boot_replay(void *ctx, const char *v, struct error *err)
-{
-    (void)err;
-    ((struct boot_args *)ctx)->replay_path = v;
-    return 0;
-}
-
-/* Not for users: `ringfence compare' gives it to its machines. */
 static int boot_lockstep(void *ctx, const char *v, struct error *err)
 {
     struct boot_args *a = ctx;
@@ -304,8 +290,7 @@ static const struct option_spec boot_options[] = {
      "a bzImage (vmlinuz), or an ELF vmlinux with a PVH note", boot_kernel},
     {"initrd", "i", "FILE", "the initial RAM disk", boot_initrd_file},
     {"append", "cmdline params p", "TEXT",
-     "the kernel's command line, instead of\n\"" APPEND_DEFAULT "\"",
-     boot_append},
+     "the kernel's command line, instead of\n\"" BOOT_APPEND "\"", boot_append},
     {"cpus", "c smp", "N", "virtual CPUs, 1 to 8 (default 1)", boot_cpus},
     {"memory", "m mem", "SIZE", "RAM, like 512M (the default) or 2G",
      boot_memory},
@@ -346,6 +331,12 @@ static const struct option_spec boot_options[] = {
      "the run that FILE has, again; it needs no other\n"
      "file, and takes any --engine, --gdb or --trace",
      boot_replay},
+    {"restore", NULL, "DIR[,unchecked]",
+     "a machine that ringfence ctl NAME snapshot DIR\n"
+     "has saved; unchecked: at once, without reading its\n"
+     "memory through first",
+     boot_restore},
+    {"restore-fds", NULL, "STATE:MEMORY", NULL, boot_restore_fds},
     {"lockstep", NULL, "FD", NULL, boot_lockstep},
     {"trace", NULL, "CAT[,CAT]...",
      "show events: insn, block, exit, intr, exc, walk,\n"
@@ -394,29 +385,6 @@ void cmd_boot_help(void)
          "      --append \"console=ttyS0 root=/dev/vda\"");
 }
 
-/* A recording says what machine it was; other options may be given. */
-static int boot_open_replay(struct boot_args *a, struct error *err)
-{
-    const struct machine_config *c = &a->cfg;
-    const char *extra = c->kernel                           ? "--kernel"
-                        : c->initrd                         ? "--initrd"
-                        : c->disks                          ? "--disk"
-                        : c->cpu                            ? "--cpu"
-                        : c->record                         ? "--record"
-                        : c->seeded                         ? "--seed"
-                        : c->cpus != 1                      ? "--cpus"
-                        : c->memory != MEMORY_DEFAULT       ? "--memory"
-                        : strcmp(c->append, APPEND_DEFAULT) ? "--append"
-                                                            : NULL;
-
-    if (extra)
-        return error_set(err, EINVAL,
-                         "--replay %s: the recording has its own %s; leave "
-                         "it out",
-                         a->replay_path, extra);
-    return replayer_open(&a->replay, a->replay_path, &a->cfg, err);
-}
-
 /* A machine that is compared: nobody else may touch it. */
 static int boot_check_lockstep(const struct machine_config *c,
                                struct error *err)
@@ -436,7 +404,7 @@ static int boot_check(struct boot_args *a, struct error *err)
     const struct machine_config *c = &a->cfg;
     char why[256];
 
-    if (a->replay_path && boot_open_replay(a, err))
+    if (boot_open_saved(a, err))
         return -err->code;
     if (c->seeded && !c->deterministic && !c->record)
         return error_set(err, EINVAL,
@@ -492,8 +460,8 @@ int boot_run(const char *command, uint32_t trace, int argc, char **argv)
     }
     a->command = command;
     a->cfg.cpus = 1;
-    a->cfg.memory = MEMORY_DEFAULT;
-    a->cfg.append = APPEND_DEFAULT;
+    a->cfg.memory = BOOT_MEMORY;
+    a->cfg.append = BOOT_APPEND;
     if (options_parse(boot_options, argc, argv, a, &err) ||
         (!a->list && boot_check(a, &err))) {
         status = command_error(command, &err, EXIT_USAGE);
@@ -511,8 +479,7 @@ int boot_run(const char *command, uint32_t trace, int argc, char **argv)
         else
             status = boot_status(&res);
     }
-    if (a->replay)
-        replayer_close(a->replay);
+    boot_close_saved(a);
     lockstep_close(a->cfg.lockstep);
     free(a);
     return status;

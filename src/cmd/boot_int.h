@@ -5,17 +5,35 @@
 #include "cmd/cmd.h"
 #include "machine/machine.h"
 
+#define BOOT_MEMORY (512 * MiB)
+/*
+ * Without --append. The reset after a panic is a warm one, and only that: so
+ * the machine knows a panic from a reboot, and exits with its status.
+ */
+#define BOOT_APPEND "console=ttyS0 panic=-1 reboot=panic_warm"
+
 struct boot_args {
     const char *command; /* boot or trace */
     struct machine_config cfg;
     char disk_path[MACHINE_DISKS_MAX][4096];
     const char *replay_path;
     struct replayer *replay;
+    char *restore_dir; /* ours */
+    bool unchecked;
+    int restore_fd[2]; /* 0: none */
+    struct snapshot *snapshot;
     bool list; /* --help, --engine help, ...: printed, done */
 };
 
 /* The command `command`; trace: the categories where --trace gives none. */
 int boot_run(const char *command, uint32_t trace, int argc, char **argv);
+
+/* boot_saved.c: fills cfg from a recording or a snapshot, if one was given. */
+int boot_open_saved(struct boot_args *a, struct error *err);
+void boot_close_saved(struct boot_args *a);
+int boot_replay(void *ctx, const char *v, struct error *err);
+int boot_restore(void *ctx, const char *v, struct error *err);
+int boot_restore_fds(void *ctx, const char *v, struct error *err);
 
 /* Options, see options.h; ctx is a struct boot_args. trace.c */
 int boot_trace(void *ctx, const char *v, struct error *err);

@@ -165,7 +165,7 @@ static void show_json(struct json_object *answer)
 
 /*
  * Keys and output until Ctrl-] or the machine's end. Input that is no
- * terminal may end first: then until nothing more is said for a second.
+ * terminal may end first: then until nothing more is said for three seconds.
  */
 static void console_pass(int fd)
 {
@@ -174,7 +174,7 @@ static void console_pass(int fd)
     ssize_t n;
 
     for (;;) {
-        int n_ready = poll(p, 2, p[0].fd < 0 ? 1000 : -1);
+        int n_ready = poll(p, 2, p[0].fd < 0 ? 3000 : -1);
 
         if (!n_ready || (n_ready < 0 && errno != EINTR))
             return;
@@ -253,6 +253,8 @@ static const struct verb verbs[] = {
     {"power", "", "press its power button", NULL},
     {"reset", "", "as its reset button does", NULL},
     {"quit", "", "end it at once", NULL},
+    {"snapshot", "dir", "save it to the new folder DIR; it goes on",
+     show_fields},
     {"console", "", "its console, here; Ctrl-] leaves", NULL},
 };
 
@@ -277,6 +279,19 @@ static const struct verb *verb_find(const char *name, struct error *err)
     return NULL;
 }
 
+/* The machine may have another working directory. */
+static void add_argument(struct json_object *o, const char *name,
+                         const char *value)
+{
+    char path[8192], cwd[4096];
+
+    if (strcmp(name, "dir") || *value == '/' || !getcwd(cwd, sizeof(cwd)))
+        snprintf(path, sizeof(path), "%s", value);
+    else
+        snprintf(path, sizeof(path), "%s/%s", cwd, value);
+    json_object_object_add(o, name, json_object_new_string(path));
+}
+
 /* Words behind the verb become the arguments it knows, in order. */
 static struct json_object *verb_request(const struct verb *v, int argc,
                                         char **argv, struct error *err)
@@ -294,8 +309,7 @@ static struct json_object *verb_request(const struct verb *v, int argc,
             error_set(err, EINVAL, "%s: give %s", v->name, name);
             goto fail;
         }
-        json_object_object_add(o, name + optional,
-                               json_object_new_string(*argv++));
+        add_argument(o, name + optional, *argv++);
         argc--;
     }
     if (!argc)

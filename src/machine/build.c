@@ -164,12 +164,19 @@ static int step_model(struct machine *m, struct error *err)
 
 static int step_boot_files(struct machine *m, struct error *err)
 {
-    return boot_open(&m->boot, m->cfg->kernel, m->cfg->initrd, err);
+    int rc = boot_open(&m->boot, m->cfg->kernel, m->cfg->initrd, err);
+
+    if (rc && m->cfg->restore) {
+        m->boot_missing = *err; /* it is a reboot that needs it */
+        return 0;
+    }
+    return rc;
 }
 
 static void unstep_boot_files(struct machine *m)
 {
-    boot_close(&m->boot);
+    if (!m->boot_missing.code)
+        boot_close(&m->boot);
 }
 
 static int step_disk(struct machine *m, unsigned i, struct error *err)
@@ -221,6 +228,9 @@ static void unstep_loop(struct machine *m)
 
 static int step_mem(struct machine *m, struct error *err)
 {
+    if (m->cfg->restore)
+        return guest_mem_init_file(&m->mem, m->cfg->memory, &m->loop.lock,
+                                   snapshot_memory(m->cfg->restore), err);
     return guest_mem_init(&m->mem, m->cfg->memory, &m->loop.lock, err);
 }
 
@@ -239,7 +249,7 @@ static void unstep_irqchip(struct machine *m)
     irqchip_fini(&m->chip);
 }
 
-static int64_t machine_wall_ns(void)
+int64_t machine_wall_ns(void)
 {
     struct timespec t;
 
@@ -380,6 +390,12 @@ static int step_acpi(struct machine *m, struct error *err)
     return 0;
 }
 
+static int step_power(struct machine *m, struct error *err)
+{
+    return m->cfg->restore ? snapshot_restore(m, err)
+                           : machine_power_on(m, err);
+}
+
 /*
  * Order: what a user gets wrong; what the rest stands on; the devices, whose
  * common undo is the step "devices"; the console before what uses it.
@@ -408,7 +424,7 @@ static const struct machine_step machine_steps[] = {
     {"serial lines", step_serial, NULL},
     {"virtio disks", step_blk, NULL},
     {"ACPI", step_acpi, NULL},
-    {"power", machine_power_on, NULL},
+    {"power", step_power, NULL},
 };
 
 int machine_build(struct machine *m, struct error *err)

@@ -25,6 +25,7 @@ struct ctl_work {
     struct machine_work work;
     struct ctl *ctl;
     struct ctl_client *client;
+    char *dir; /* snapshot: ours */
 };
 
 static void do_status(struct ctl_client *c, struct json_object *req)
@@ -55,7 +56,7 @@ static void do_status(struct ctl_client *c, struct json_object *req)
     ctl_answer(c, o);
 }
 
-static void work_done(struct machine *m, struct machine_work *w)
+static void pause_work(struct machine *m, struct machine_work *w)
 {
     struct ctl_work *cw = container_of(w, struct ctl_work, work);
 
@@ -76,7 +77,67 @@ static void do_pause(struct ctl_client *c, struct json_object *req)
         ctl_refuse(c, "out of memory");
         return;
     }
-    *w = (struct ctl_work){{NULL, work_done}, c->ctl, c};
+    *w = (struct ctl_work){{NULL, pause_work}, c->ctl, c, NULL};
+    c->busy = true;
+    machine_work(c->ctl->m, &w->work);
+}
+
+/* Time stands still while it is written. */
+static void snapshot_work(struct machine *m, struct machine_work *w)
+{
+    struct ctl_work *cw = container_of(w, struct ctl_work, work);
+    uint64_t start = clock_host_now();
+    struct json_object *o;
+    struct error err;
+    int rc;
+
+    loop_lock(&m->loop);
+    machine_hold(m, HOLD_WORK);
+    loop_unlock(&m->loop);
+    rc = snapshot_save(m, cw->dir, &err);
+    loop_lock(&m->loop);
+    machine_unhold(m, HOLD_WORK);
+    if (ctl_alive(cw->ctl, cw->client)) {
+        if (rc) {
+            ctl_refuse(cw->client, "%s", err.msg);
+        } else {
+            o = json_object_new_object();
+            json_object_object_add(o, "stopped_us",
+                                   number((clock_host_now() - start) / 1000));
+            ctl_answer(cw->client, o);
+        }
+    }
+    loop_unlock(&m->loop);
+    free(cw->dir);
+    free(cw);
+}
+
+static void do_snapshot(struct ctl_client *c, struct json_object *req)
+{
+    struct ctl_work *w = calloc(1, sizeof(*w));
+    struct json_object *dir;
+
+    if (!json_object_object_get_ex(req, "dir", &dir) ||
+        *json_object_get_string(dir) != '/') {
+        free(w);
+        ctl_refuse(c, "snapshot: give dir, an absolute path");
+        return;
+    }
+    if (c->ctl->m->det) {
+        free(w);
+        ctl_refuse(c, "a deterministic machine has no snapshots: record it");
+        return;
+    }
+    if (w)
+        *w = (struct ctl_work){{NULL, snapshot_work},
+                               c->ctl,
+                               c,
+                               strdup(json_object_get_string(dir))};
+    if (!w || !w->dir) {
+        free(w);
+        ctl_refuse(c, "out of memory");
+        return;
+    }
     c->busy = true;
     machine_work(c->ctl->m, &w->work);
 }
@@ -157,9 +218,9 @@ static const struct ctl_entry {
     const char *name;
     void (*run)(struct ctl_client *c, struct json_object *req);
 } entries[] = {
-    {"status", do_status},   {"pause", do_pause},   {"resume", do_resume},
-    {"power", do_power},     {"reset", do_reset},   {"quit", do_quit},
-    {"console", do_console}, {"resize", do_resize},
+    {"status", do_status},     {"pause", do_pause},     {"resume", do_resume},
+    {"power", do_power},       {"reset", do_reset},     {"quit", do_quit},
+    {"snapshot", do_snapshot}, {"console", do_console}, {"resize", do_resize},
 };
 
 void ctl_command(struct ctl_client *c, struct json_object *req)

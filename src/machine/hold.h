@@ -15,6 +15,7 @@ struct machine;
 enum hold {
     HOLD_GDB = 1,
     HOLD_USER = 2,
+    HOLD_WORK = 4, /* something is being done to it */
 };
 
 /* Device lock held, vCPUs parked: one more reason to stand still. */

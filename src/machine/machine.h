@@ -15,6 +15,7 @@
 struct engine_ops;
 struct lockstep;
 struct replayer;
+struct snapshot;
 
 #define MACHINE_DISKS_MAX 8
 
@@ -42,6 +43,7 @@ struct machine_config {
     uint64_t seed;
     const char *record;        /* file; implies deterministic */
     struct replayer *replay;   /* likewise; machine/record.h */
+    struct snapshot *restore;  /* instead of a power-on; snapshot.h */
     struct lockstep *lockstep; /* who steps a deterministic one; or NULL */
     struct trace_config trace;
     struct stats_config stats;

@@ -30,6 +30,7 @@
 #include "machine/hold.h"
 #include "machine/machine.h"
 #include "machine/names.h"
+#include "machine/snapshot.h"
 #include "x86/cpuid.h"
 
 #define MACHINE_DEVICES_MAX (16 + MACHINE_DISKS_MAX)
@@ -61,6 +62,7 @@ struct machine {
     struct cpu_model model;
 
     struct boot_source boot;
+    struct error boot_missing; /* restored, and the kernel is gone */
     struct acpi_config acpi;
     struct boot_state entry;
 
@@ -122,6 +124,10 @@ int machine_build(struct machine *m, struct error *err) must_check;
 void machine_unbuild(struct machine *m);
 /* Reset of all chips and vCPUs, and the kernel loaded again. Parked. */
 int machine_power_on(struct machine *m, struct error *err) must_check;
+/* The chips alone. */
+void machine_reset_devices(struct machine *m);
+/* CLOCK_REALTIME, ns. */
+int64_t machine_wall_ns(void);
 
 /* cpu.c: vCPU threads. */
 int machine_cpus_init(struct machine *m, struct error *err) must_check;

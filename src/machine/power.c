@@ -9,10 +9,9 @@
 #include "inspect/trace.h"
 #include "mmu/mmu.h"
 
-int machine_power_on(struct machine *m, struct error *err)
+void machine_reset_devices(struct machine *m)
 {
     unsigned i;
-    int rc;
 
     loop_lock(&m->loop);
     irqchip_reset(&m->chip);
@@ -20,6 +19,18 @@ int machine_power_on(struct machine *m, struct error *err)
         if (m->device[i]->ops->reset)
             m->device[i]->ops->reset(m->device[i]);
     loop_unlock(&m->loop);
+}
+
+int machine_power_on(struct machine *m, struct error *err)
+{
+    unsigned i;
+    int rc;
+
+    if (m->boot_missing.code) {
+        *err = m->boot_missing;
+        return -err->code;
+    }
+    machine_reset_devices(m);
     /* Device workers are idle now: nobody writes RAM but us. */
     for (i = 0; i < m->cfg->cpus; i++)
         mmu_forget_all_code(&m->cpu[i].cpu);

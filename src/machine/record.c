@@ -21,14 +21,12 @@
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/state.h"
-#include "mem/guest_mem.h"
+#include "machine/config.h"
 
-#define MAGIC    "RFRECORD"
-#define VERSION  1u
-#define LEVEL    1         /* of zstd: the guest waits for it */
-#define LEN_MAX  (1 * GiB) /* of a payload */
-#define TEXT_MAX 65536u    /* of a command line */
+#define MAGIC   "RFRECORD"
+#define VERSION 1u
+#define LEVEL   1         /* of zstd: the guest waits for it */
+#define LEN_MAX (1 * GiB) /* of a payload */
 
 struct record_file_head {
     char magic[8];
@@ -79,10 +77,9 @@ struct replayer {
     size_t buf_room;
     int kernel, initrd; /* memfds, -1: none */
     char kernel_path[32], initrd_path[32];
-    char *append, *cpu;
+    struct config_text text;
     struct record_origin origin;
     uint64_t disk_size[MACHINE_DISKS_MAX];
-    char disk_name[MACHINE_DISKS_MAX][32];
 };
 
 static int no_memory(struct error *err)
@@ -190,16 +187,6 @@ void recorder_put_disk(struct recorder *r, uint64_t time, unsigned disk,
     recorder_put(r, RECORD_DISK, time, r->raw, len);
 }
 
-static void put_text(struct state_writer *w, const char *name,
-                     const char *name_len, const char *text)
-{
-    size_t len = text ? strlen(text) + 1 : 0;
-
-    state_put(w, name_len, len);
-    if (len)
-        state_put_blob(w, name, text, len);
-}
-
 static int put_config(struct recorder *r, const struct machine_config *cfg,
                       const struct disk *disks, const struct record_origin *o,
                       struct error *err)
@@ -211,20 +198,14 @@ static int put_config(struct recorder *r, const struct machine_config *cfg,
 
     if (!w)
         return no_memory(err);
-    state_begin(w, "machine", 0, 1);
-    state_put(w, "cpus", cfg->cpus);
-    state_put(w, "memory", cfg->memory);
+    config_put(w, cfg);
+    state_begin(w, "origin", 0, 1);
     state_put(w, "seed", o->seed);
     state_put(w, "epoch", (uint64_t)o->epoch_ns);
-    put_text(w, "append", "append_len", cfg->append);
-    put_text(w, "cpu", "cpu_len", cfg->cpu);
-    state_put(w, "disks", cfg->disks);
-    state_put(w, "no_reboot", cfg->no_reboot);
     state_end(w);
     for (i = 0; i < cfg->disks; i++) {
         state_begin(w, "disk", i, 1);
         state_put(w, "size", disks[i].size);
-        state_put(w, "read_only", disks[i].read_only);
         state_end(w);
     }
     bytes = state_writer_bytes(w, &len);
@@ -422,19 +403,6 @@ int replayer_disk(struct replayer *r, unsigned disk,
     return 0;
 }
 
-static char *get_text(struct state_reader *s, const char *name,
-                      const char *name_len)
-{
-    size_t len = state_get_max(s, name_len, TEXT_MAX);
-    char *text = len ? malloc(len) : NULL;
-
-    if (!text)
-        return NULL;
-    state_get_blob(s, name, text, len);
-    text[len - 1] = 0;
-    return text;
-}
-
 static void get_disks(struct replayer *r, struct state_reader *s,
                       struct machine_config *cfg)
 {
@@ -444,10 +412,6 @@ static void get_disks(struct replayer *r, struct state_reader *s,
         state_open(s, "disk", i, 1);
         r->disk_size[i] =
             align_down(state_get_max(s, "size", INT64_MAX), DISK_SECTOR);
-        snprintf(r->disk_name[i], sizeof(r->disk_name[i]), "recorded disk %u",
-                 i);
-        cfg->disk[i].path = r->disk_name[i];
-        cfg->disk[i].read_only = state_get_max(s, "read_only", 1);
     }
 }
 
@@ -459,18 +423,14 @@ static int get_config(struct replayer *r, const struct record_chunk *c,
 
     if (!s)
         return -err->code;
-    state_open(s, "machine", 0, 1);
-    cfg->cpus = (unsigned)state_get_max(s, "cpus", GUEST_VCPUS_MAX);
-    cfg->memory = align_down(state_get(s, "memory"), PAGE_SIZE);
+    config_get(s, cfg, &r->text);
+    state_open(s, "origin", 0, 1);
     r->origin.seed = state_get(s, "seed");
     r->origin.epoch_ns = (int64_t)state_get_max(s, "epoch", INT64_MAX);
-    cfg->append = r->append = get_text(s, "append", "append_len");
-    cfg->cpu = r->cpu = get_text(s, "cpu", "cpu_len");
-    cfg->disks = (unsigned)state_get_max(s, "disks", MACHINE_DISKS_MAX);
-    cfg->no_reboot = state_get_max(s, "no_reboot", 1);
     get_disks(r, s, cfg);
     rc = state_result(s, err);
     state_reader_free(s);
+    cfg->initrd = NULL; /* it has its own, or none */
     if (!rc && (!cfg->cpus || !cfg->memory))
         rc = bad_file(r, err, "a machine without CPUs or memory");
     return rc;
@@ -582,8 +542,7 @@ void replayer_close(struct replayer *r)
     ZSTD_freeDCtx(r->zstd);
     free(r->chunk.data);
     free(r->buf);
-    free(r->append);
-    free(r->cpu);
+    config_text_free(&r->text);
     free(r->path);
     free(r);
 }

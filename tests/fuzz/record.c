@@ -51,24 +51,34 @@ static void put_config(struct fuzz *f)
     struct state_writer *w = state_writer_new();
     const uint8_t *bytes;
     unsigned disks = fuzz8(f) & 3, i;
+    char name[16];
     size_t len;
 
     FUZZ_CHECK(w != NULL);
     state_begin(w, "machine", 0, 1);
     state_put(w, "cpus", fuzz8(f) < 240 ? 1 : fuzz_number(f));
     state_put(w, "memory", fuzz_number(f));
-    state_put(w, "seed", fuzz_number(f));
-    state_put(w, "epoch", fuzz_number(f));
     state_put(w, "append_len", fuzz8(f) < 240 ? 5 : fuzz_number(f));
     state_put_blob(w, "append", "abcd", 5);
     state_put(w, "cpu_len", 0);
+    state_put(w, "kernel_len", 0);
+    state_put(w, "initrd_len", 0);
     state_put(w, "disks", fuzz8(f) < 240 ? disks : fuzz_number(f));
+    for (i = 0; i < disks; i++) {
+        snprintf(name, sizeof(name), "disk%u_len", i);
+        state_put(w, name, 0);
+        snprintf(name, sizeof(name), "disk%u_ro", i);
+        state_put(w, name, fuzz8(f) & 1);
+    }
     state_put(w, "no_reboot", fuzz8(f) & 1);
+    state_end(w);
+    state_begin(w, "origin", 0, 1);
+    state_put(w, "seed", fuzz_number(f));
+    state_put(w, "epoch", fuzz_number(f));
     state_end(w);
     for (i = 0; i < disks; i++) {
         state_begin(w, "disk", i, 1);
         state_put(w, "size", fuzz_number(f));
-        state_put(w, "read_only", fuzz8(f) & 1);
         state_end(w);
     }
     bytes = state_writer_bytes(w, &len);

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * boot_saved.c - options for machines that come out of a file: a recording or
+ * a snapshot. The file says what machine it is; only what the guest cannot
+ * see may be given as well.
+ */
+#include "cmd/boot_int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/record.h"
+#include "machine/snapshot.h"
+
+int boot_replay(void *ctx, const char *v, struct error *err)
+{
+    (void)err;
+    ((struct boot_args *)ctx)->replay_path = v;
+    return 0;
+}
+
+int boot_restore(void *ctx, const char *v, struct error *err)
+{
+    struct boot_args *a = ctx;
+    size_t len = strlen(v);
+    const char *comma = strrchr(v, ',');
+
+    a->unchecked = comma && !strcmp(comma, ",unchecked");
+    if (a->unchecked)
+        len = (size_t)(comma - v);
+    free(a->restore_dir);
+    a->restore_dir = len ? strndup(v, len) : NULL;
+    if (!a->restore_dir)
+        return error_set(err, EINVAL, "--restore %s: give a folder", v);
+    return 0;
+}
+
+/* STATE:MEMORY, descriptors that a parent has left open: see machine/fork.c */
+int boot_restore_fds(void *ctx, const char *v, struct error *err)
+{
+    struct boot_args *a = ctx;
+    char end;
+
+    if (sscanf(v, "%d:%d%c", &a->restore_fd[0], &a->restore_fd[1], &end) != 2 ||
+        a->restore_fd[0] < 3 || a->restore_fd[1] < 3)
+        return error_set(err, EINVAL, "--restore-fds %s: give two descriptors",
+                         v);
+    return 0;
+}
+
+/* The first option given that does not go with a saved machine, or NULL. */
+static const char *extra_option(const struct boot_args *a)
+{
+    const struct machine_config *c = &a->cfg;
+
+    if (c->kernel)
+        return "--kernel";
+    if (c->initrd)
+        return "--initrd";
+    if (c->cpu)
+        return "--cpu";
+    if (c->record)
+        return "--record";
+    if (c->seeded)
+        return "--seed";
+    if (c->cpus != 1)
+        return "--cpus";
+    if (c->memory != BOOT_MEMORY)
+        return "--memory";
+    if (strcmp(c->append, BOOT_APPEND))
+        return "--append";
+    if (c->disks && a->replay_path)
+        return "--disk";
+    if (c->deterministic && !a->replay_path)
+        return "--deterministic";
+    return NULL;
+}
+
+/* A snapshot's disks may have moved: --disk then names all of them. */
+static int restore(struct boot_args *a, struct error *err)
+{
+    struct machine_config *c = &a->cfg, given = *c;
+    const char *from = a->restore_dir ? a->restore_dir : "fork";
+    unsigned i;
+    int rc;
+
+    if (a->restore_dir)
+        rc = snapshot_open(&a->snapshot, a->restore_dir, !a->unchecked, c, err);
+    else
+        rc = snapshot_open_fds(&a->snapshot, a->restore_fd[0], a->restore_fd[1],
+                               c, err);
+    if (rc)
+        return error_prefix(err, "--restore");
+    if (given.disks && given.disks != c->disks)
+        return error_set(err, EINVAL,
+                         "--restore %s: has %u disks; give --disk for each, or "
+                         "not at all",
+                         from, c->disks);
+    for (i = 0; i < given.disks; i++) {
+        if (given.disk[i].read_only != c->disk[i].read_only)
+            return error_set(err, EINVAL, "--restore %s: disk %u is %s in it",
+                             from, i,
+                             c->disk[i].read_only ? "read-only" : "writable");
+        c->disk[i] = given.disk[i];
+    }
+    c->no_reboot |= given.no_reboot;
+    return 0;
+}
+
+int boot_open_saved(struct boot_args *a, struct error *err)
+{
+    bool saved = a->restore_dir || a->restore_fd[0];
+    const char *extra = extra_option(a);
+
+    if (!saved && !a->replay_path)
+        return 0;
+    if (saved && a->replay_path)
+        return error_set(err, EINVAL, "--replay and --restore: give one");
+    if (extra)
+        return error_set(
+            err, EINVAL, "--%s %s: it has its own %s; leave that out",
+            saved ? "restore" : "replay",
+            a->restore_dir ? a->restore_dir : a->replay_path, extra);
+    if (saved)
+        return restore(a, err);
+    return replayer_open(&a->replay, a->replay_path, &a->cfg, err);
+}
+
+void boot_close_saved(struct boot_args *a)
+{
+    if (a->replay)
+        replayer_close(a->replay);
+    if (a->snapshot)
+        snapshot_close(a->snapshot);
+    free(a->restore_dir);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - the part of a configuration that the guest can see, as a section
+ * of a state file: what a recording and a snapshot have to bring back.
+ */
+#pragma once
+
+#include "base/state.h"
+#include "machine/machine.h"
+
+/* The strings of a configuration that came out of a file. */
+struct config_text {
+    char *kernel, *initrd, *append, *cpu, *disk[MACHINE_DISKS_MAX];
+};
+
+/* Paths are made absolute. */
+void config_put(struct state_writer *w, const struct machine_config *cfg);
+/* Sets these fields of cfg; sticky errors stay with the reader. */
+void config_get(struct state_reader *r, struct machine_config *cfg,
+                struct config_text *text);
+void config_text_free(struct config_text *text);

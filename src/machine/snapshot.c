@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot.c - see snapshot.h. The digest of RAM is the sum of the hashes of
+ * its pages, each with its address; pages of zeroes do not count, so that it
+ * does not matter what is a hole.
+ */
+#include "machine/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "machine/machine_int.h"
+
+#define STATE_MAX (64 * MiB)
+#define CHUNK     (1 * MiB) /* of memory, written at once */
+
+struct snapshot {
+    int memory;
+    void *bytes; /* the state file, mapped */
+    size_t len;
+    struct state_reader *r;
+    struct config_text text;
+    uint64_t digest;
+};
+
+static int fail(struct error *err, const char *what, const char *dir)
+{
+    int e = errno;
+
+    return error_set(err, e, "%s %s: %s", what, dir, strerror(e));
+}
+
+static bool is_zero(const uint8_t *page)
+{
+    return !page[0] && !memcmp(page, page + 1, PAGE_SIZE - 1);
+}
+
+/* --- saving --- */
+
+/* Pages [at, end), without those of zeroes; adds to the digest. */
+static int save_run(const struct guest_mem *mem, int fd, uint64_t at,
+                    uint64_t end, uint64_t *digest)
+{
+    while (at < end) {
+        uint64_t from;
+
+        while (at < end && is_zero(mem->ram + at))
+            at += PAGE_SIZE;
+        from = at;
+        while (at < end && at - from < CHUNK && !is_zero(mem->ram + at)) {
+            *digest += hash64(at, mem->ram + at, PAGE_SIZE);
+            at += PAGE_SIZE;
+        }
+        for (uint64_t p = from; p < at;) {
+            ssize_t n = pwrite(fd, mem->ram + p, at - p, (off_t)p);
+
+            if (n < 0 && errno != EINTR)
+                return -errno;
+            p += n > 0 ? (uint64_t)n : 0;
+        }
+    }
+    return 0;
+}
+
+static int save_memory(struct machine *m, int dir, uint64_t *digest)
+{
+    int fd =
+        openat(dir, "memory", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    uint64_t at = 0, end;
+    int rc = fd < 0 || ftruncate(fd, (off_t)m->mem.ram_size) ? -errno : 0;
+
+    *digest = 0;
+    for (; !rc && guest_mem_data(&m->mem, &at, &end); at = end)
+        rc = save_run(&m->mem, fd, at, end, digest);
+    if (fd >= 0 && close(fd) && !rc)
+        rc = -errno;
+    return rc;
+}
+
+static void put_state(struct machine *m, struct state_writer *w,
+                      uint64_t digest)
+{
+    unsigned i;
+
+    config_put(w, m->cfg);
+    state_begin(w, "snapshot", 0, 1);
+    state_put(w, "time", clock_now(&m->clock));
+    state_put(w, "tsc_khz", m->cpu[0].cpu.tsc_khz);
+    state_put(w, "devices", m->devices);
+    state_put(w, "memory", digest);
+    state_end(w);
+    for (i = 0; i < m->cfg->cpus; i++)
+        vcpu_save(&m->cpu[i].cpu, w);
+    irqchip_save(&m->chip, w);
+    for (i = 0; i < m->devices; i++)
+        m->device[i]->ops->save(m->device[i], w);
+}
+
+/* The whole state file to fd. */
+static int write_state(struct machine *m, int fd, uint64_t digest,
+                       struct error *err)
+{
+    struct state_writer *w = state_writer_new();
+    const uint8_t *bytes = NULL;
+    size_t len = 0, done = 0;
+
+    if (w) {
+        loop_lock(&m->loop);
+        put_state(m, w, digest);
+        loop_unlock(&m->loop);
+        bytes = state_writer_bytes(w, &len);
+    }
+    if (!bytes) {
+        state_writer_free(w);
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    errno = 0;
+    while (done < len) {
+        ssize_t n = write(fd, bytes + done, len - done);
+
+        if (n < 0 && errno != EINTR)
+            break;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    state_writer_free(w);
+    return done < len ? fail(err, "writing", "the machine's state") : 0;
+}
+
+static int save_files(struct machine *m, int dir, struct error *err)
+{
+    uint64_t digest;
+    int rc = save_memory(m, dir, &digest), fd;
+
+    if (rc)
+        return error_set(err, -rc, "memory: %s", strerror(-rc));
+    fd = openat(dir, "machine", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail(err, "creating", "machine");
+    rc = write_state(m, fd, digest, err);
+    if (close(fd) && !rc)
+        rc = fail(err, "writing", "machine");
+    return rc;
+}
+
+/* Written beside its place, then moved there: whole, or not at all. */
+int snapshot_save(struct machine *m, const char *dir, struct error *err)
+{
+    char tmp[4096];
+    struct stat st;
+    int fd, rc;
+
+    if (!lstat(dir, &st))
+        return error_set(err, EEXIST, "%s exists; give a new folder", dir);
+    if ((size_t)snprintf(tmp, sizeof(tmp), "%s.part-%d", dir, (int)getpid()) >=
+        sizeof(tmp))
+        return error_set(err, ENAMETOOLONG, "%s: too long a name", dir);
+    if (mkdir(tmp, 0700))
+        return fail(err, "creating", dir);
+    fd = open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    rc = fd < 0 ? fail(err, "opening", tmp) : save_files(m, fd, err);
+    if (!rc && rename(tmp, dir))
+        rc = fail(err, "creating", dir);
+    if (rc && fd >= 0) {
+        unlinkat(fd, "memory", 0);
+        unlinkat(fd, "machine", 0);
+        rmdir(tmp);
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int snapshot_save_state(struct machine *m, struct error *err)
+{
+    int fd = memfd_create("machine-state", MFD_CLOEXEC);
+
+    if (fd < 0)
+        return fail(err, "creating", "the machine's state");
+    if (!write_state(m, fd, 0, err))
+        return fd;
+    close(fd);
+    return -err->code;
+}
+
+/* --- opening --- */
+
+static int bad(struct error *err, const char *dir, const char *why)
+{
+    return error_set(err, EINVAL, "%s: %s", dir, why);
+}
+
+static int open_state(struct snapshot *s, int fd, const char *dir,
+                      struct error *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st))
+        return fail(err, "reading", dir);
+    if (!S_ISREG(st.st_mode) || !st.st_size || (uint64_t)st.st_size > STATE_MAX)
+        return bad(err, dir, "no machine's state in it");
+    s->len = (size_t)st.st_size;
+    s->bytes = malloc(s->len);
+    if (!s->bytes)
+        return error_set(err, ENOMEM, "out of memory");
+    /* a copy: the file may change under our hands */
+    if (pread(fd, s->bytes, s->len, 0) != (ssize_t)s->len)
+        return fail(err, "reading", dir);
+    s->r = state_reader_new(s->bytes, s->len, err);
+    return s->r ? 0 : -err->code;
+}
+
+static int read_config(struct snapshot *s, const char *dir,
+                       struct machine_config *cfg, struct error *err)
+{
+    struct stat st;
+
+    config_get(s->r, cfg, &s->text);
+    state_open(s->r, "snapshot", 0, 1);
+    s->digest = state_get(s->r, "memory");
+    if (state_result(s->r, err))
+        return error_prefix(err, "%s", dir);
+    if (!cfg->cpus || cfg->memory < MiB)
+        return bad(err, dir, "a machine without CPUs or memory");
+    if (fstat(s->memory, &st))
+        return fail(err, "reading", dir);
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != cfg->memory)
+        return bad(err, dir,
+                   "its memory file has the wrong size; it is not "
+                   "whole");
+    return 0;
+}
+
+static int check_run(struct snapshot *s, uint64_t at, uint64_t end,
+                     uint8_t *buf, uint64_t *digest)
+{
+    while (at < end) {
+        size_t len = (size_t)MIN(end - at, CHUNK);
+
+        if (pread(s->memory, buf, len, (off_t)at) != (ssize_t)len)
+            return -1;
+        for (size_t i = 0; i < len; i += PAGE_SIZE)
+            if (!is_zero(buf + i))
+                *digest += hash64(at + i, buf + i, PAGE_SIZE);
+        at += len;
+    }
+    return 0;
+}
+
+static int check_memory(struct snapshot *s, const char *dir, uint64_t size,
+                        struct error *err)
+{
+    uint8_t *buf = malloc(CHUNK);
+    uint64_t digest = 0, at = 0;
+    int rc = buf ? 0 : -1;
+
+    while (!rc && at < size) {
+        off_t data = lseek(s->memory, (off_t)at, SEEK_DATA), hole;
+
+        if (data < 0 && errno == ENXIO)
+            break;
+        at = data < 0 ? at : align_down((uint64_t)data, PAGE_SIZE);
+        hole = data < 0 ? -1 : lseek(s->memory, data, SEEK_HOLE);
+        hole = hole < 0 ? (off_t)size : hole;
+        hole = (off_t)MIN(align_up((uint64_t)hole, PAGE_SIZE), size);
+        rc = check_run(s, at, (uint64_t)hole, buf, &digest);
+        at = (uint64_t)hole;
+    }
+    free(buf);
+    if (rc)
+        return fail(err, "reading", dir);
+    if (digest != s->digest)
+        return bad(err, dir, "its memory file is damaged");
+    return 0;
+}
+
+static int open_dir(struct snapshot *s, const char *dir, bool check,
+                    struct machine_config *cfg, struct error *err)
+{
+    int d = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, rc;
+
+    if (d < 0)
+        return fail(err, "opening", dir);
+    fd = openat(d, "machine", O_RDONLY | O_CLOEXEC);
+    s->memory = openat(d, "memory", O_RDONLY | O_CLOEXEC);
+    close(d);
+    if (fd < 0 || s->memory < 0) {
+        if (fd >= 0)
+            close(fd);
+        return bad(err, dir,
+                   "not a snapshot: it has no `machine' and "
+                   "`memory'; make one with ringfence ctl NAME "
+                   "snapshot");
+    }
+    rc = open_state(s, fd, dir, err);
+    close(fd);
+    if (rc)
+        return error_prefix(err, "%s", dir);
+    if (read_config(s, dir, cfg, err))
+        return -err->code;
+    return check ? check_memory(s, dir, cfg->memory, err) : 0;
+}
+
+static struct snapshot *snapshot_new(struct error *err)
+{
+    struct snapshot *s = calloc(1, sizeof(*s));
+
+    if (s)
+        s->memory = -1;
+    else
+        error_set(err, ENOMEM, "out of memory");
+    return s;
+}
+
+int snapshot_open(struct snapshot **out, const char *dir, bool check,
+                  struct machine_config *cfg, struct error *err)
+{
+    struct snapshot *s = snapshot_new(err);
+
+    if (s && !open_dir(s, dir, check, cfg, err)) {
+        cfg->restore = *out = s;
+        return 0;
+    }
+    if (s)
+        snapshot_close(s);
+    return -err->code;
+}
+
+int snapshot_open_fds(struct snapshot **out, int state, int memory,
+                      struct machine_config *cfg, struct error *err)
+{
+    struct snapshot *s = snapshot_new(err);
+
+    if (s)
+        s->memory = memory;
+    if (s && !open_state(s, state, "fork", err) &&
+        !read_config(s, "fork", cfg, err)) {
+        close(state);
+        cfg->restore = *out = s;
+        return 0;
+    }
+    if (s)
+        snapshot_close(s);
+    return -err->code;
+}
+
+void snapshot_close(struct snapshot *s)
+{
+    if (s->memory >= 0)
+        close(s->memory);
+    if (s->r)
+        state_reader_free(s->r);
+    free(s->bytes);
+    config_text_free(&s->text);
+    free(s);
+}
+
+int snapshot_memory(const struct snapshot *s)
+{
+    return s->memory;
+}
+
+/* --- restoring --- */
+
+/*
+ * vCPUs first: the APIC timers follow their TSCs. Then what drives
+ * interrupts, then devices, which may raise some.
+ */
+static int load_all(struct machine *m, struct state_reader *r,
+                    struct error *err)
+{
+    unsigned i;
+
+    for (i = 0; i < m->cfg->cpus; i++)
+        if (vcpu_load(&m->cpu[i].cpu, r, err))
+            return -err->code;
+    if (irqchip_load(&m->chip, r, err))
+        return -err->code;
+    for (i = 0; i < m->devices; i++)
+        if (m->device[i]->ops->load(m->device[i], r, err))
+            return -err->code;
+    return state_result(r, err);
+}
+
+static void check_tsc(const struct machine *m, uint64_t khz)
+{
+    uint64_t here = m->cpu[0].cpu.tsc_khz;
+    uint64_t off = here > khz ? here - khz : khz - here;
+
+    if (off > here / 1000)
+        log_warn("this host's TSC runs at %llu MHz, the snapshot's at %llu: "
+                 "the guest's clock will be off",
+                 (unsigned long long)here / 1000,
+                 (unsigned long long)khz / 1000);
+}
+
+int snapshot_restore(struct machine *m, struct error *err)
+{
+    struct state_reader *r = m->cfg->restore->r;
+    uint64_t khz;
+    int rc;
+
+    machine_reset_devices(m);
+    state_open(r, "snapshot", 0, 1);
+    clock_start(&m->clock, state_get_max(r, "time", INT64_MAX));
+    khz = state_get(r, "tsc_khz");
+    if (state_get(r, "devices") != m->devices)
+        return error_set(err, EINVAL,
+                         "the snapshot has other devices than this machine");
+    machine_cpus_reset(m);
+    loop_lock(&m->loop);
+    rc = load_all(m, r, err);
+    /* the wall clock went on meanwhile */
+    m->rtc.epoch = machine_wall_ns() - (int64_t)clock_now(&m->clock);
+    loop_unlock(&m->loop);
+    if (rc)
+        return error_prefix(err, "snapshot");
+    check_tsc(m, khz);
+    return 0;
+}

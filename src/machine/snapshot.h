@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot.h - a machine as two files, and a machine made of them.
+ *
+ * DIR/machine is a state file (base/state.h): the configuration, all vCPUs,
+ * interrupt controllers and devices. DIR/memory is RAM by offset, sparse, and
+ * mapped privately by whoever restores it: pages come when they are touched.
+ * Disks are not part of it; they must be as they were.
+ *
+ * A fork gives the same two to its children as descriptors.
+ */
+#pragma once
+
+#include "machine/config.h"
+
+struct machine;
+struct snapshot;
+
+/*
+ * All vCPUs parked, time standing still, without the device lock. The folder
+ * must not exist; it appears when all is written. Nothing is synced: a file
+ * that the host's crash has cut is found by its checksum.
+ */
+int snapshot_save(struct machine *m, const char *dir,
+                  struct error *err) must_check;
+/* The state file alone, into a new file without a name; its descriptor. */
+int snapshot_save_state(struct machine *m, struct error *err) must_check;
+
+/*
+ * Opens and checks one, and fills what it determines of cfg. `check`: the
+ * memory too, which takes as long as reading it.
+ */
+int snapshot_open(struct snapshot **s, const char *dir, bool check,
+                  struct machine_config *cfg, struct error *err) must_check;
+/* By descriptors, which become the snapshot's. */
+int snapshot_open_fds(struct snapshot **s, int state, int memory,
+                      struct machine_config *cfg, struct error *err) must_check;
+void snapshot_close(struct snapshot *s);
+
+/* RAM's contents; the snapshot's descriptor. */
+int snapshot_memory(const struct snapshot *s);
+/* Instead of a power-on: before any vCPU runs. */
+int snapshot_restore(struct machine *m, struct error *err) must_check;
