@@ -337,6 +337,7 @@ static const struct option_spec boot_options[] = {
      "memory through first",
      boot_restore},
     {"restore-fds", NULL, "STATE:MEMORY", NULL, boot_restore_fds},
+    {"ready-fd", NULL, "FD", NULL, boot_ready_fd},
     {"lockstep", NULL, "FD", NULL, boot_lockstep},
     {"trace", NULL, "CAT[,CAT]...",
      "show events: insn, block, exit, intr, exc, walk,\n"
@@ -464,6 +465,7 @@ int boot_run(const char *command, uint32_t trace, int argc, char **argv)
     a->cfg.append = BOOT_APPEND;
     if (options_parse(boot_options, argc, argv, a, &err) ||
         (!a->list && boot_check(a, &err))) {
+        boot_not_ready(&a->cfg, &err);
         status = command_error(command, &err, EXIT_USAGE);
     } else if (a->list) {
         status = EXIT_OK;
@@ -474,10 +476,12 @@ int boot_run(const char *command, uint32_t trace, int argc, char **argv)
             a->cfg.stats.format = STATS_TABLE;
         log_set_level(a->cfg.verbose ? LOG_DEBUG : LOG_INFO);
         console_guard_signals();
-        if (machine_run(&a->cfg, &res, &err))
+        if (machine_run(&a->cfg, &res, &err)) {
+            boot_not_ready(&a->cfg, &err);
             status = command_error(command, &err, EXIT_HOST);
-        else
+        } else {
             status = boot_status(&res);
+        }
     }
     boot_close_saved(a);
     lockstep_close(a->cfg.lockstep);

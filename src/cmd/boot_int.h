@@ -34,6 +34,9 @@ void boot_close_saved(struct boot_args *a);
 int boot_replay(void *ctx, const char *v, struct error *err);
 int boot_restore(void *ctx, const char *v, struct error *err);
 int boot_restore_fds(void *ctx, const char *v, struct error *err);
+int boot_ready_fd(void *ctx, const char *v, struct error *err);
+/* Tells whoever waits on --ready-fd why there is no machine. */
+void boot_not_ready(const struct machine_config *c, const struct error *err);
 
 /* Options, see options.h; ctx is a struct boot_args. trace.c */
 int boot_trace(void *ctx, const char *v, struct error *err);

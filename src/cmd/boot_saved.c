@@ -50,6 +50,22 @@ int boot_restore_fds(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
+int boot_ready_fd(void *ctx, const char *v, struct error *err)
+{
+    struct machine_config *c = &((struct boot_args *)ctx)->cfg;
+    char end;
+
+    if (sscanf(v, "%d%c", &c->ready_fd, &end) != 1 || c->ready_fd < 3)
+        return error_set(err, EINVAL, "--ready-fd %s: give a descriptor", v);
+    return 0;
+}
+
+void boot_not_ready(const struct machine_config *c, const struct error *err)
+{
+    if (c->ready_fd > 2)
+        dprintf(c->ready_fd, "%s\n", err->msg);
+}
+
 /* The first option given that does not go with a saved machine, or NULL. */
 static const char *extra_option(const struct boot_args *a)
 {

@@ -255,6 +255,10 @@ static const struct verb verbs[] = {
     {"quit", "", "end it at once", NULL},
     {"snapshot", "dir", "save it to the new folder DIR; it goes on",
      show_fields},
+    {"fork", "count ?prefix",
+     "COUNT running copies, named NAME-1 and so on, or\n"
+     "                        PREFIX-1",
+     show_fields},
     {"console", "", "its console, here; Ctrl-] leaves", NULL},
 };
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "io/disk_fork.h"
 
 #define ZERO_CHUNK (64 * 1024)
 #define IOV_BATCH  256u
@@ -100,6 +101,7 @@ int disk_open_tap(struct disk *d, const char *name, uint64_t size,
 
 void disk_close(struct disk *d)
 {
+    disk_fork_close(d);
     if (d->fd >= 0)
         close(d->fd);
     d->fd = -1;
@@ -229,23 +231,25 @@ static int file_request(struct disk *d, const struct disk_request *r,
 }
 
 /* The file's functions consume the vectors, and a tap wants to see them. */
+int disk_file(struct disk *d, const struct disk_request *r)
+{
+    struct iovec *copy = malloc(r->n * sizeof(*copy) + 1);
+    int rc;
+
+    if (!copy)
+        return -ENOMEM;
+    if (r->n)
+        memcpy(copy, r->iov, r->n * sizeof(*copy));
+    rc = file_request(d, r, copy);
+    free(copy);
+    return rc;
+}
+
 static int tap_request(struct disk *d, const struct disk_request *r)
 {
     struct disk_tap *t = d->tap;
-    struct iovec *copy;
-    int rc;
+    int rc = t->play ? t->play(t, d, r) : disk_file(d, r);
 
-    if (t->play) {
-        rc = t->play(t, d, r);
-    } else {
-        copy = malloc(r->n * sizeof(*copy) + 1);
-        if (!copy)
-            return -ENOMEM;
-        if (r->n)
-            memcpy(copy, r->iov, r->n * sizeof(*copy));
-        rc = file_request(d, r, copy);
-        free(copy);
-    }
     if (t->seen)
         t->seen(t, d, r, rc);
     return rc;

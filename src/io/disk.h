@@ -59,6 +59,8 @@ int disk_open_tap(struct disk *d, const char *name, uint64_t size,
                   bool read_only, struct disk_tap *tap,
                   struct error *err) must_check;
 void disk_close(struct disk *d);
+/* For taps: the operation on the file itself. */
+int disk_file(struct disk *d, const struct disk_request *r);
 
 /* The vectors are consumed (changed) by the call. */
 int disk_read(struct disk *d, struct iovec *iov, unsigned n, uint64_t off);

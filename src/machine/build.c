@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "io/disk_fork.h"
 
 #define GRACE_NS (10 * 1000000000ull) /* for the guest to power off */
 
@@ -187,6 +188,9 @@ static int step_disk(struct machine *m, unsigned i, struct error *err)
 
     if (cfg->lockstep && !cfg->replay && !ro)
         return disk_open_copy(d, cfg->disk[i].path, err);
+    if (cfg->restore && snapshot_forked(cfg->restore))
+        return disk_fork_open(d, cfg->disk[i].path, ro,
+                              snapshot_reader(cfg->restore), i, err);
     if (!cfg->replay)
         return disk_open(d, cfg->disk[i].path, ro, err);
     return disk_open_tap(d, cfg->disk[i].path,
@@ -418,6 +422,7 @@ static const struct machine_step machine_steps[] = {
     {"crash screen", step_nothing, machine_crash_fini},
     {"console", step_console, unstep_console},
     {"control socket", ctl_init, ctl_fini},
+    {"forks", step_nothing, machine_fork_fini},
     {"devices", step_nothing, unstep_devices},
     {"legacy devices", step_legacy, NULL},
     {"PCI", step_pci, NULL},

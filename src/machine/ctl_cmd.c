@@ -142,6 +142,68 @@ static void do_snapshot(struct ctl_client *c, struct json_object *req)
     machine_work(c->ctl->m, &w->work);
 }
 
+/* --- fork --- */
+
+struct ctl_fork {
+    struct fork_done done;
+    struct ctl *ctl;
+    struct ctl_client *client;
+};
+
+static void fork_done(struct fork_done *d, char (*names)[96], unsigned count,
+                      uint64_t stopped_ns, const struct error *err)
+{
+    struct ctl_fork *cf = container_of(d, struct ctl_fork, done);
+    struct json_object *o, *list;
+    unsigned i;
+
+    if (ctl_alive(cf->ctl, cf->client)) {
+        list = json_object_new_array();
+        for (i = 0; i < count; i++)
+            json_object_array_add(list, text(names[i]));
+        o = json_object_new_object();
+        json_object_object_add(o, "children", list);
+        json_object_object_add(o, "stopped_us", number(stopped_ns / 1000));
+        if (err->code)
+            json_object_object_add(o, "failed", text(err->msg));
+        if (count) {
+            ctl_answer(cf->client, o);
+        } else {
+            json_object_put(o);
+            ctl_refuse(cf->client, "fork: %s", err->msg);
+        }
+    }
+    free(cf);
+}
+
+static void do_fork(struct ctl_client *c, struct json_object *req)
+{
+    struct machine *m = c->ctl->m;
+    struct json_object *v;
+    struct ctl_fork *cf = calloc(1, sizeof(*cf));
+    const char *prefix = m->name;
+    struct error err;
+    int n = 1;
+
+    if (json_object_object_get_ex(req, "count", &v))
+        n = json_object_get_int(v);
+    if (json_object_object_get_ex(req, "prefix", &v))
+        prefix = json_object_get_string(v);
+    if (!cf) {
+        ctl_refuse(c, "out of memory");
+        return;
+    }
+    *cf = (struct ctl_fork){{fork_done}, c->ctl, c};
+    c->busy = true;
+    if (strlen(prefix) > NAME_LEN_MAX - 8 || name_check(prefix, &err))
+        ctl_refuse(c, "fork: no such name can be given: %.80s", prefix);
+    else if (machine_fork(m, n < 0 ? 0 : (unsigned)n, prefix, &cf->done, &err))
+        ctl_refuse(c, "%s", err.msg);
+    else
+        return;
+    free(cf);
+}
+
 static void do_resume(struct ctl_client *c, struct json_object *req)
 {
     (void)req;
@@ -218,9 +280,10 @@ static const struct ctl_entry {
     const char *name;
     void (*run)(struct ctl_client *c, struct json_object *req);
 } entries[] = {
-    {"status", do_status},     {"pause", do_pause},     {"resume", do_resume},
-    {"power", do_power},       {"reset", do_reset},     {"quit", do_quit},
-    {"snapshot", do_snapshot}, {"console", do_console}, {"resize", do_resize},
+    {"status", do_status},     {"pause", do_pause}, {"resume", do_resume},
+    {"power", do_power},       {"reset", do_reset}, {"quit", do_quit},
+    {"snapshot", do_snapshot}, {"fork", do_fork},   {"console", do_console},
+    {"resize", do_resize},
 };
 
 void ctl_command(struct ctl_client *c, struct json_object *req)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "inspect/crash.h"
@@ -100,6 +101,13 @@ static bool machine_serve(struct machine *m, struct error *err)
     return false;
 }
 
+/* Whoever started it waits for this word, and for its end. */
+static void machine_tell_ready(const struct machine *m)
+{
+    if (m->cfg->ready_fd > 0 && write(m->cfg->ready_fd, "ok\n", 3) != 3)
+        log_warn("nobody waits for this machine to be ready");
+}
+
 static int machine_live(struct machine *m, struct error *err)
 {
     int rc;
@@ -108,10 +116,12 @@ static int machine_live(struct machine *m, struct error *err)
     rc = machine_cpus_start(m, err);
     if (rc)
         m->result.end = MACHINE_FAILED;
-    else
+    else {
+        machine_tell_ready(m);
         do
             loop_run(&m->loop);
         while (machine_serve(m, err));
+    }
     machine_cpus_stop(m);
     det_end(m);
     if (m->cfg->lockstep)

@@ -32,6 +32,7 @@ struct machine_config {
     } disk[MACHINE_DISKS_MAX];
     unsigned disks;
     bool no_reboot;
+    int ready_fd;     /* told "ok\n" when it runs, closed with it; 0: nobody */
     const char *name; /* of its control socket; NULL: it makes one up */
     bool verbose;
     const char *symbols; /* file for the kernel's names; NULL: the guest's */

@@ -26,6 +26,7 @@
 #include "irq/irqchip.h"
 #include "machine/ctl.h"
 #include "machine/det.h"
+#include "machine/fork.h"
 #include "machine/gdb.h"
 #include "machine/hold.h"
 #include "machine/machine.h"
@@ -102,12 +103,14 @@ struct machine {
     struct symbols *symbols; /* see machine_symbols() */
     struct ctl *ctl;         /* NULL: no control socket */
     char name[NAME_LEN_MAX + 1];
-    unsigned hold;             /* enum hold; device lock */
-    uint64_t hold_tsc;         /* when it began */
-    struct machine_work *work; /* park_lock */
-    struct det *det;           /* NULL unless deterministic */
-    struct stats *stats;       /* NULL without --stats and --verbose */
-    struct trace *trace;       /* NULL without --trace */
+    unsigned hold;              /* enum hold; device lock */
+    uint64_t hold_tsc;          /* when it began */
+    struct machine_work *work;  /* park_lock */
+    struct machine_fork *forks; /* that have children; device lock */
+    unsigned forked;            /* children ever */
+    struct det *det;            /* NULL unless deterministic */
+    struct stats *stats;        /* NULL without --stats and --verbose */
+    struct trace *trace;        /* NULL without --trace */
     struct vcpu *crash_cpu[GUEST_VCPUS_MAX];
     unsigned built; /* steps of machine_steps that are done */
 };

@@ -17,6 +17,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "io/disk_fork.h"
 #include "machine/machine_int.h"
 
 #define STATE_MAX (64 * MiB)
@@ -29,6 +30,7 @@ struct snapshot {
     struct state_reader *r;
     struct config_text text;
     uint64_t digest;
+    bool forked;
 };
 
 static int fail(struct error *err, const char *what, const char *dir)
@@ -86,7 +88,7 @@ static int save_memory(struct machine *m, int dir, uint64_t *digest)
 }
 
 static void put_state(struct machine *m, struct state_writer *w,
-                      uint64_t digest)
+                      uint64_t digest, bool fork)
 {
     unsigned i;
 
@@ -97,6 +99,8 @@ static void put_state(struct machine *m, struct state_writer *w,
     state_put(w, "devices", m->devices);
     state_put(w, "memory", digest);
     state_end(w);
+    for (i = 0; fork && i < m->cfg->disks; i++)
+        disk_fork_save(&m->disk[i], w, i);
     for (i = 0; i < m->cfg->cpus; i++)
         vcpu_save(&m->cpu[i].cpu, w);
     irqchip_save(&m->chip, w);
@@ -105,7 +109,7 @@ static void put_state(struct machine *m, struct state_writer *w,
 }
 
 /* The whole state file to fd. */
-static int write_state(struct machine *m, int fd, uint64_t digest,
+static int write_state(struct machine *m, int fd, uint64_t digest, bool fork,
                        struct error *err)
 {
     struct state_writer *w = state_writer_new();
@@ -114,7 +118,7 @@ static int write_state(struct machine *m, int fd, uint64_t digest,
 
     if (w) {
         loop_lock(&m->loop);
-        put_state(m, w, digest);
+        put_state(m, w, digest, fork);
         loop_unlock(&m->loop);
         bytes = state_writer_bytes(w, &len);
     }
@@ -144,7 +148,7 @@ static int save_files(struct machine *m, int dir, struct error *err)
     fd = openat(dir, "machine", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail(err, "creating", "machine");
-    rc = write_state(m, fd, digest, err);
+    rc = write_state(m, fd, digest, false, err);
     if (close(fd) && !rc)
         rc = fail(err, "writing", "machine");
     return rc;
@@ -184,7 +188,7 @@ int snapshot_save_state(struct machine *m, struct error *err)
 
     if (fd < 0)
         return fail(err, "creating", "the machine's state");
-    if (!write_state(m, fd, 0, err))
+    if (!write_state(m, fd, 0, true, err))
         return fd;
     close(fd);
     return -err->code;
@@ -338,8 +342,11 @@ int snapshot_open_fds(struct snapshot **out, int state, int memory,
 {
     struct snapshot *s = snapshot_new(err);
 
-    if (s)
+    if (s) {
+        fcntl(memory, F_SETFD, FD_CLOEXEC);
         s->memory = memory;
+        s->forked = true;
+    }
     if (s && !open_state(s, state, "fork", err) &&
         !read_config(s, "fork", cfg, err)) {
         close(state);
@@ -360,6 +367,16 @@ void snapshot_close(struct snapshot *s)
     free(s->bytes);
     config_text_free(&s->text);
     free(s);
+}
+
+bool snapshot_forked(const struct snapshot *s)
+{
+    return s->forked;
+}
+
+struct state_reader *snapshot_reader(const struct snapshot *s)
+{
+    return s->r;
 }
 
 int snapshot_memory(const struct snapshot *s)

@@ -37,6 +37,9 @@ int snapshot_open_fds(struct snapshot **s, int state, int memory,
                       struct machine_config *cfg, struct error *err) must_check;
 void snapshot_close(struct snapshot *s);
 
+/* It came from a fork: its disks were inherited, see io/disk_fork.h. */
+bool snapshot_forked(const struct snapshot *s);
+struct state_reader *snapshot_reader(const struct snapshot *s);
 /* RAM's contents; the snapshot's descriptor. */
 int snapshot_memory(const struct snapshot *s);
 /* Instead of a power-on: before any vCPU runs. */
