@@ -131,6 +131,31 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "RINGFN", "RINGFNCE", 1)
             }
         }
 
+        /* The ID is at 0xFFF80: dev/vmgenid.h. */
+        Device (VGEN)
+        {
+            Name (_HID, "RNGF0001")
+            Name (_CID, "VM_Gen_Counter")
+            Name (_DDN, "VM_Gen_Counter")
+            Name (_STA, 0xF)
+            Name (ADDR, Package () { 0x000FFF80, 0 })
+        }
+
+        /* Tells that it has changed, on GSI 10. */
+        Device (GED)
+        {
+            Name (_HID, "ACPI0013")
+            Name (_UID, 0)
+            Name (_CRS, ResourceTemplate ()
+            {
+                Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) { 10 }
+            })
+            Method (_EVT, 1, Serialized)
+            {
+                Notify (VGEN, 0x80)
+            }
+        }
+
         /* Reserves ECAM, without which Linux does not use it. */
         Device (MRES)
         {

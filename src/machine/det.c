@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "inspect/crash.h"
 #include "machine/lockstep.h"
@@ -107,6 +108,17 @@ void det_poke(struct machine_cpu *mc)
 int64_t det_epoch(const struct machine *m)
 {
     return m->det->origin.epoch_ns;
+}
+
+void det_random(const struct machine *m, void *buf, size_t len)
+{
+    uint8_t *p = buf;
+    uint64_t v = m->det->origin.seed;
+
+    for (size_t i = 0; i < len; i += 8) {
+        v = hash64(v, &i, sizeof(i));
+        memcpy(p + i, &v, MIN(len - i, 8));
+    }
 }
 
 /* --- what comes from outside --- */

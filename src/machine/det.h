@@ -43,5 +43,7 @@ void det_end(struct machine *m);
 
 /* ns since 1970 when the machine's clock shows 0. */
 int64_t det_epoch(const struct machine *m);
+/* len bytes that follow from the seed, and from nothing else. */
+void det_random(const struct machine *m, void *buf, size_t len);
 /* Instructions retired by all vCPUs. */
 uint64_t det_insns(const struct machine *m);

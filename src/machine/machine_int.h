@@ -19,6 +19,7 @@
 #include "dev/port92.h"
 #include "dev/pvpanic.h"
 #include "dev/virtio/virtio_blk.h"
+#include "dev/vmgenid.h"
 #include "dev/virtio/virtio_console.h"
 #include "engine/engine.h"
 #include "inspect/symbols.h"
@@ -127,6 +128,8 @@ int machine_build(struct machine *m, struct error *err) must_check;
 void machine_unbuild(struct machine *m);
 /* Reset of all chips and vCPUs, and the kernel loaded again. Parked. */
 int machine_power_on(struct machine *m, struct error *err) must_check;
+/* A new VM generation ID. */
+void machine_generation(struct machine *m, uint8_t id[VMGENID_LEN]);
 /* The chips alone. */
 void machine_reset_devices(struct machine *m);
 /* CLOCK_REALTIME, ns. */

@@ -7,6 +7,9 @@
 #include "machine/machine_int.h"
 
 #include "inspect/trace.h"
+#include <sys/random.h>
+
+#include "base/log.h"
 #include "mmu/mmu.h"
 
 void machine_reset_devices(struct machine *m)
@@ -21,8 +24,17 @@ void machine_reset_devices(struct machine *m)
     loop_unlock(&m->loop);
 }
 
+void machine_generation(struct machine *m, uint8_t id[VMGENID_LEN])
+{
+    if (m->det)
+        det_random(m, id, VMGENID_LEN);
+    else if (getrandom(id, VMGENID_LEN, 0) != VMGENID_LEN)
+        log_warn("the host has no random numbers");
+}
+
 int machine_power_on(struct machine *m, struct error *err)
 {
+    uint8_t id[VMGENID_LEN] = {0};
     unsigned i;
     int rc;
 
@@ -40,6 +52,8 @@ int machine_power_on(struct machine *m, struct error *err)
     rc = boot_load(&m->boot, &m->mem, &m->entry, err);
     if (rc)
         return rc;
+    machine_generation(m, id);
+    vmgenid_set(&m->mem, id);
     machine_cpus_reset(m);
     machine_hold_restart(m);
     gdb_powered_on(m);

@@ -421,6 +421,8 @@ static void check_tsc(const struct machine *m, uint64_t khz)
 int snapshot_restore(struct machine *m, struct error *err)
 {
     struct state_reader *r = m->cfg->restore->r;
+    uint8_t id[VMGENID_LEN] = {0};
+    struct irq_line line;
     uint64_t khz;
     int rc;
 
@@ -436,6 +438,10 @@ int snapshot_restore(struct machine *m, struct error *err)
     rc = load_all(m, r, err);
     /* the wall clock went on meanwhile */
     m->rtc.epoch = machine_wall_ns() - (int64_t)clock_now(&m->clock);
+    /* it is another machine now, with the same past */
+    machine_generation(m, id);
+    line = irqchip_line(&m->chip, VMGENID_GSI);
+    vmgenid_change(&m->mem, &line, id);
     loop_unlock(&m->loop);
     if (rc)
         return error_prefix(err, "snapshot");

@@ -37,8 +37,8 @@ def tool(*args):
     return p.stdout.decode().strip()
 
 
-def command(d, *options, script=None):
-    kernel = tool("fetch-kernel", SUITE)
+def command(d, *options, script=None, suite=SUITE):
+    kernel = tool("fetch-kernel", suite)
     image = os.path.join(d, "initramfs" + ("-s" if script else ""))
     args = [kernel, image]
     if script:
