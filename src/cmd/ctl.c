@@ -248,6 +248,7 @@ static int ctl_console(struct lines *l, struct error *err)
 
 static const struct verb verbs[] = {
     {"status", "", "what it is and does", show_fields},
+    {"stats", "", "what was counted so far, as --stats json has it", show_json},
     {"pause", "", "stop it; its time stands still", NULL},
     {"resume", "", "let it go on", NULL},
     {"power", "", "press its power button", NULL},

@@ -247,6 +247,26 @@ unsigned stats_rows(const struct stats *s, unsigned cpu,
     return r.n;
 }
 
+char *stats_now(const struct stats *s, struct vcpu *const *cpus, unsigned count)
+{
+    struct stats *now = malloc(sizeof(*now));
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = now ? open_memstream(&text, &len) : NULL;
+
+    if (f) {
+        *now = *s;
+        now->device = NULL;
+        now->devices = 0;
+        stats_collect(now, cpus, count);
+        stats_json(now, f);
+        fclose(f);
+        free(now->device);
+    }
+    free(now);
+    return text;
+}
+
 /* --- the end --- */
 
 void stats_close(struct stats *s)
@@ -257,7 +277,7 @@ void stats_close(struct stats *s)
         return;
     if (s->collected && s->cfg->format == STATS_JSON)
         stats_json(s, s->out);
-    else if (s->collected)
+    else if (s->collected && s->cfg->format == STATS_TABLE)
         stats_table(s, s->out);
     failed = fflush(s->out) || ferror(s->out);
     if (s->out != stderr)

@@ -26,5 +26,14 @@ void stats_attach(struct stats *s, struct vcpu *cpu);
  * them is needed afterwards.
  */
 void stats_collect(struct stats *s, struct vcpu *const *cpus, unsigned count);
-/* Writes it, if it was collected; closes. s may be NULL. */
+/*
+ * What there is now as JSON, in memory that the caller frees; no vCPU runs.
+ * NULL: out of memory. Nothing else changes.
+ */
+char *stats_now(const struct stats *s, struct vcpu *const *cpus,
+                unsigned count);
+/*
+ * Writes it, if it was collected and the configuration has a format; closes.
+ * s may be NULL.
+ */
 void stats_close(struct stats *s);

@@ -68,18 +68,49 @@ static void pause_work(struct machine *m, struct machine_work *w)
     free(cw);
 }
 
-static void do_pause(struct ctl_client *c, struct json_object *req)
+static void stats_work(struct machine *m, struct machine_work *w)
+{
+    struct ctl_work *cw = container_of(w, struct ctl_work, work);
+    char *text_now = machine_stats_now(m);
+    struct json_object *stats = text_now ? json_tokener_parse(text_now) : NULL;
+    struct json_object *o = json_object_new_object();
+
+    free(text_now);
+    json_object_object_add(o, "stats", stats);
+    loop_lock(&m->loop);
+    if (ctl_alive(cw->ctl, cw->client))
+        ctl_answer(cw->client, o);
+    else
+        json_object_put(o);
+    loop_unlock(&m->loop);
+    free(cw);
+}
+
+/* Something to be done while the vCPUs are parked; it answers. */
+static void later(struct ctl_client *c,
+                  void (*run)(struct machine *m, struct machine_work *w))
 {
     struct ctl_work *w = calloc(1, sizeof(*w));
 
-    (void)req;
     if (!w) {
         ctl_refuse(c, "out of memory");
         return;
     }
-    *w = (struct ctl_work){{NULL, pause_work}, c->ctl, c, NULL};
+    *w = (struct ctl_work){{NULL, run}, c->ctl, c, NULL};
     c->busy = true;
     machine_work(c->ctl->m, &w->work);
+}
+
+static void do_pause(struct ctl_client *c, struct json_object *req)
+{
+    (void)req;
+    later(c, pause_work);
+}
+
+static void do_stats(struct ctl_client *c, struct json_object *req)
+{
+    (void)req;
+    later(c, stats_work);
 }
 
 /* Time stands still while it is written. */
@@ -280,10 +311,10 @@ static const struct ctl_entry {
     const char *name;
     void (*run)(struct ctl_client *c, struct json_object *req);
 } entries[] = {
-    {"status", do_status},     {"pause", do_pause}, {"resume", do_resume},
-    {"power", do_power},       {"reset", do_reset}, {"quit", do_quit},
-    {"snapshot", do_snapshot}, {"fork", do_fork},   {"console", do_console},
-    {"resize", do_resize},
+    {"status", do_status},   {"stats", do_stats},       {"pause", do_pause},
+    {"resume", do_resume},   {"power", do_power},       {"reset", do_reset},
+    {"quit", do_quit},       {"snapshot", do_snapshot}, {"fork", do_fork},
+    {"console", do_console}, {"resize", do_resize},
 };
 
 void ctl_command(struct ctl_client *c, struct json_object *req)

@@ -35,8 +35,6 @@ int machine_inspect_points(struct machine *m, struct error *err)
 
 int machine_stats_init(struct machine *m, struct error *err)
 {
-    if (m->cfg->stats.format == STATS_NONE)
-        return 0;
     return stats_open(&m->stats, &m->cfg->stats, err);
 }
 
@@ -45,6 +43,15 @@ void machine_stats_fini(struct machine *m)
 {
     stats_close(m->stats);
     m->stats = NULL;
+}
+
+char *machine_stats_now(struct machine *m)
+{
+    struct vcpu *cpus[GUEST_VCPUS_MAX];
+
+    for (unsigned i = 0; i < m->cfg->cpus; i++)
+        cpus[i] = &m->cpu[i].cpu;
+    return stats_now(m->stats, cpus, m->cfg->cpus);
 }
 
 void machine_stats_collect(struct machine *m)

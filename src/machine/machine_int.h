@@ -171,6 +171,8 @@ int machine_stats_init(struct machine *m, struct error *err) must_check;
 void machine_stats_fini(struct machine *m);
 /* The vCPUs have stopped, the devices are still there. */
 void machine_stats_collect(struct machine *m);
+/* As JSON, the caller's; vCPUs parked. NULL: out of memory. */
+char *machine_stats_now(struct machine *m);
 int machine_inspect_points(struct machine *m, struct error *err) must_check;
 /* crash.c: the crash screen, if that is how the machine ended. */
 void machine_crash_fini(struct machine *m);
