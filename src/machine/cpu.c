@@ -68,14 +68,13 @@ void machine_cpu_wake(struct vcpu *cpu)
     pthread_mutex_unlock(&mc->m->park_lock);
 }
 
-/* Waits while the machine is paused. False: the thread should end. */
-static bool machine_cpu_gate(struct machine_cpu *mc)
+bool machine_cpu_gate(struct machine_cpu *mc)
 {
     struct machine *m = mc->m;
     bool go;
 
     pthread_mutex_lock(&m->park_lock);
-    while ((m->pause || mc->frozen) && !m->leave) {
+    while ((m->pause || (mc->frozen && !m->det)) && !m->leave) {
         mc->parked = true;
         pthread_cond_broadcast(&m->parked);
         pthread_cond_wait(&mc->wake, &m->park_lock);

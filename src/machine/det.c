@@ -452,27 +452,14 @@ static void det_idle(struct det *d)
     d->skew += next == NEVER ? ns : MIN(ns, MAX(next, now + 1) - now);
 }
 
-/* Waits while the machine is paused. False: the thread should end. */
 static bool det_gate(struct det *d)
 {
     struct machine *m = d->m;
-    struct machine_cpu *mc = &m->cpu[0];
     unsigned i;
-    bool go;
 
     for (i = 0; i < m->cfg->cpus; i++)
         vcpu_attn_clear(&m->cpu[i].cpu, ATTN_KICK); /* before the look */
-    pthread_mutex_lock(&m->park_lock);
-    while (m->pause && !m->leave) {
-        mc->parked = true;
-        pthread_cond_broadcast(&m->parked);
-        pthread_cond_wait(&mc->wake, &m->park_lock);
-    }
-    go = !m->leave;
-    mc->parked = !go;
-    pthread_cond_broadcast(&m->parked);
-    pthread_mutex_unlock(&m->park_lock);
-    return go;
+    return machine_cpu_gate(&m->cpu[0]);
 }
 
 static bool det_stopping(struct machine *m)

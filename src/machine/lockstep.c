@@ -44,11 +44,6 @@ uint64_t lockstep_next(const struct lockstep *ls)
 
 typedef void page_fn(void *ctx, gpa_t gpa, const uint8_t *page);
 
-static bool page_is_zero(const uint8_t *page)
-{
-    return !page[0] && !memcmp(page, page + 1, PAGE_SIZE - 1);
-}
-
 /* Each page that is not all zeroes. */
 static void ram_each(const struct guest_mem *mem, page_fn *fn, void *ctx)
 {
@@ -56,7 +51,7 @@ static void ram_each(const struct guest_mem *mem, page_fn *fn, void *ctx)
 
     for (; guest_mem_data(mem, &at, &end); at = end)
         for (uint64_t p = at; p < end; p += PAGE_SIZE)
-            if (!page_is_zero(mem->ram + p))
+            if (!guest_page_is_zero(mem->ram + p))
                 fn(ctx, guest_mem_gpa(mem, p), mem->ram + p);
 }
 

@@ -141,6 +141,11 @@ void machine_cpus_fini(struct machine *m);
 void machine_cpus_reset(struct machine *m);
 int machine_cpus_start(struct machine *m, struct error *err) must_check;
 void machine_cpus_stop(struct machine *m);
+/*
+ * Waits while the machine is paused. False: the thread should end. The one
+ * thread of a deterministic machine passes frozen vCPUs by itself.
+ */
+bool machine_cpu_gate(struct machine_cpu *mc);
 /* Can anything end this vCPU's sleep now? */
 bool machine_cpu_awake(const struct machine_cpu *mc);
 /* After the end: nothing runs until the event thread has decided. */

@@ -40,11 +40,6 @@ static int fail(struct error *err, const char *what, const char *dir)
     return error_set(err, e, "%s %s: %s", what, dir, strerror(e));
 }
 
-static bool is_zero(const uint8_t *page)
-{
-    return !page[0] && !memcmp(page, page + 1, PAGE_SIZE - 1);
-}
-
 /* --- saving --- */
 
 /* Pages [at, end), without those of zeroes; adds to the digest. */
@@ -54,10 +49,11 @@ static int save_run(const struct guest_mem *mem, int fd, uint64_t at,
     while (at < end) {
         uint64_t from;
 
-        while (at < end && is_zero(mem->ram + at))
+        while (at < end && guest_page_is_zero(mem->ram + at))
             at += PAGE_SIZE;
         from = at;
-        while (at < end && at - from < CHUNK && !is_zero(mem->ram + at)) {
+        while (at < end && at - from < CHUNK &&
+               !guest_page_is_zero(mem->ram + at)) {
             *digest += hash64(at, mem->ram + at, PAGE_SIZE);
             at += PAGE_SIZE;
         }
@@ -251,7 +247,7 @@ static int check_run(struct snapshot *s, uint64_t at, uint64_t end,
         if (pread(s->memory, buf, len, (off_t)at) != (ssize_t)len)
             return -1;
         for (size_t i = 0; i < len; i += PAGE_SIZE)
-            if (!is_zero(buf + i))
+            if (!guest_page_is_zero(buf + i))
                 *digest += hash64(at + i, buf + i, PAGE_SIZE);
         at += len;
     }

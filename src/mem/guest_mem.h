@@ -18,6 +18,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/error.h"
 
@@ -142,6 +143,12 @@ static inline void *guest_mem_ptr(const struct guest_mem *m, gpa_t gpa,
         len <= m->high_size - (gpa - GUEST_HIGH_BASE))
         return m->ram + (gpa - GUEST_HIGH_BASE + m->low_size);
     return NULL;
+}
+
+/* PAGE_SIZE bytes. */
+static inline bool guest_page_is_zero(const uint8_t *page)
+{
+    return !page[0] && !memcmp(page, page + 1, PAGE_SIZE - 1);
 }
 
 /* Copy out of and into RAM. -EFAULT, with nothing copied, outside RAM. */

@@ -158,18 +158,13 @@ static bool untouched(const struct guest_mem *m)
     return !anon_data(m, 0, m->ram_size, &start, &end);
 }
 
-static bool is_zero(const uint8_t *page)
-{
-    return !page[0] && !memcmp(page, page + 1, PAGE_SIZE - 1);
-}
-
 static int copy_ram(const struct guest_mem *m, int fd)
 {
     uint64_t at = 0, end;
 
     for (; guest_mem_data(m, &at, &end); at = end) {
         for (uint64_t p = at; p < end; p += PAGE_SIZE)
-            if (!is_zero(m->ram + p) &&
+            if (!guest_page_is_zero(m->ram + p) &&
                 pwrite(fd, m->ram + p, PAGE_SIZE, (off_t)p) != PAGE_SIZE)
                 return -1;
     }
