@@ -30,6 +30,7 @@ struct snapshot {
     struct state_reader *r;
     struct config_text text;
     uint64_t digest;
+    uint32_t tsc_khz;
     bool forked;
 };
 
@@ -225,6 +226,7 @@ static int read_config(struct snapshot *s, const char *dir,
     config_get(s->r, cfg, &s->text);
     state_open(s->r, "snapshot", 0, 1);
     s->digest = state_get(s->r, "memory");
+    s->tsc_khz = (uint32_t)state_get_max(s->r, "tsc_khz", UINT32_MAX);
     if (state_result(s->r, err))
         return error_prefix(err, "%s", dir);
     if (!cfg->cpus || cfg->memory < MiB)
@@ -375,6 +377,11 @@ struct state_reader *snapshot_reader(const struct snapshot *s)
     return s->r;
 }
 
+uint32_t snapshot_tsc_khz(const struct snapshot *s)
+{
+    return s->tsc_khz;
+}
+
 int snapshot_memory(const struct snapshot *s)
 {
     return s->memory;
@@ -402,8 +409,9 @@ static int load_all(struct machine *m, struct state_reader *r,
     return state_result(r, err);
 }
 
-static void check_tsc(const struct machine *m, uint64_t khz)
+static void check_tsc(const struct machine *m)
 {
+    uint64_t khz = m->cfg->restore->tsc_khz;
     uint64_t here = m->cpu[0].cpu.tsc_khz;
     uint64_t off = here > khz ? here - khz : khz - here;
 
@@ -419,13 +427,11 @@ int snapshot_restore(struct machine *m, struct error *err)
     struct state_reader *r = m->cfg->restore->r;
     uint8_t id[VMGENID_LEN] = {0};
     struct irq_line line;
-    uint64_t khz;
     int rc;
 
     machine_reset_devices(m);
     state_open(r, "snapshot", 0, 1);
     clock_start(&m->clock, state_get_max(r, "time", INT64_MAX));
-    khz = state_get(r, "tsc_khz");
     if (state_get(r, "devices") != m->devices)
         return error_set(err, EINVAL,
                          "the snapshot has other devices than this machine");
@@ -441,6 +447,6 @@ int snapshot_restore(struct machine *m, struct error *err)
     loop_unlock(&m->loop);
     if (rc)
         return error_prefix(err, "snapshot");
-    check_tsc(m, khz);
+    check_tsc(m);
     return 0;
 }

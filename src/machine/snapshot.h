@@ -40,6 +40,8 @@ void snapshot_close(struct snapshot *s);
 /* It came from a fork: its disks were inherited, see io/disk_fork.h. */
 bool snapshot_forked(const struct snapshot *s);
 struct state_reader *snapshot_reader(const struct snapshot *s);
+/* The TSC's rate on the host that it was made on. */
+uint32_t snapshot_tsc_khz(const struct snapshot *s);
 /* RAM's contents; the snapshot's descriptor. */
 int snapshot_memory(const struct snapshot *s);
 /* Instead of a power-on: before any vCPU runs. */
