@@ -84,70 +84,86 @@ static int save_memory(struct machine *m, int dir, uint64_t *digest)
     return rc;
 }
 
-static void put_state(struct machine *m, struct state_writer *w,
-                      uint64_t digest, bool fork)
+/*
+ * Everything but RAM. Devices first: saving one ends what it has under way,
+ * which writes RAM and raises interrupts. Then whoever takes interrupts.
+ */
+static void put_state(struct machine *m, struct state_writer *w, bool fork)
 {
     unsigned i;
 
     config_put(w, m->cfg);
+    for (i = 0; i < m->devices; i++)
+        m->device[i]->ops->save(m->device[i], w);
+    irqchip_save(&m->chip, w);
+    for (i = 0; i < m->cfg->cpus; i++)
+        vcpu_save(&m->cpu[i].cpu, w);
+    for (i = 0; fork && i < m->cfg->disks; i++)
+        disk_fork_save(&m->disk[i], w, i);
+}
+
+static void put_summary(struct machine *m, struct state_writer *w,
+                        uint64_t digest)
+{
     state_begin(w, "snapshot", 0, 1);
     state_put(w, "time", clock_now(&m->clock));
     state_put(w, "tsc_khz", m->cpu[0].cpu.tsc_khz);
     state_put(w, "devices", m->devices);
     state_put(w, "memory", digest);
     state_end(w);
-    for (i = 0; fork && i < m->cfg->disks; i++)
-        disk_fork_save(&m->disk[i], w, i);
-    for (i = 0; i < m->cfg->cpus; i++)
-        vcpu_save(&m->cpu[i].cpu, w);
-    irqchip_save(&m->chip, w);
-    for (i = 0; i < m->devices; i++)
-        m->device[i]->ops->save(m->device[i], w);
 }
 
-/* The whole state file to fd. */
-static int write_state(struct machine *m, int fd, uint64_t digest, bool fork,
-                       struct error *err)
+static int write_state(struct state_writer *w, int fd, struct error *err)
 {
-    struct state_writer *w = state_writer_new();
-    const uint8_t *bytes = NULL;
-    size_t len = 0, done = 0;
+    size_t len, done = 0;
+    const uint8_t *bytes = state_writer_bytes(w, &len);
 
-    if (w) {
-        loop_lock(&m->loop);
-        put_state(m, w, digest, fork);
-        loop_unlock(&m->loop);
-        bytes = state_writer_bytes(w, &len);
-    }
-    if (!bytes) {
-        state_writer_free(w);
+    if (!bytes)
         return error_set(err, ENOMEM, "out of memory");
-    }
-    errno = 0;
     while (done < len) {
         ssize_t n = write(fd, bytes + done, len - done);
 
         if (n < 0 && errno != EINTR)
-            break;
+            return fail(err, "writing", "the machine's state");
         done += n > 0 ? (size_t)n : 0;
     }
-    state_writer_free(w);
-    return done < len ? fail(err, "writing", "the machine's state") : 0;
+    return 0;
+}
+
+static struct state_writer *take_state(struct machine *m, bool fork,
+                                       struct error *err)
+{
+    struct state_writer *w = state_writer_new();
+
+    if (!w) {
+        error_set(err, ENOMEM, "out of memory");
+        return NULL;
+    }
+    loop_lock(&m->loop);
+    put_state(m, w, fork);
+    loop_unlock(&m->loop);
+    return w;
 }
 
 static int save_files(struct machine *m, int dir, struct error *err)
 {
+    struct state_writer *w = take_state(m, false, err);
     uint64_t digest;
-    int rc = save_memory(m, dir, &digest), fd;
+    int rc, fd;
 
-    if (rc)
+    if (!w)
+        return -err->code;
+    rc = save_memory(m, dir, &digest);
+    if (rc) {
+        state_writer_free(w);
         return error_set(err, -rc, "memory: %s", strerror(-rc));
+    }
+    put_summary(m, w, digest);
     fd = openat(dir, "machine", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail(err, "creating", "machine");
-    rc = write_state(m, fd, digest, false, err);
-    if (close(fd) && !rc)
+    rc = fd < 0 ? fail(err, "creating", "machine") : write_state(w, fd, err);
+    if (fd >= 0 && close(fd) && !rc)
         rc = fail(err, "writing", "machine");
+    state_writer_free(w);
     return rc;
 }
 
@@ -181,13 +197,22 @@ int snapshot_save(struct machine *m, const char *dir, struct error *err)
 
 int snapshot_save_state(struct machine *m, struct error *err)
 {
-    int fd = memfd_create("machine-state", MFD_CLOEXEC);
+    struct state_writer *w = take_state(m, true, err);
+    int fd;
 
+    if (!w)
+        return -err->code;
+    put_summary(m, w, 0);
+    fd = memfd_create("machine-state", MFD_CLOEXEC);
     if (fd < 0)
-        return fail(err, "creating", "the machine's state");
-    if (!write_state(m, fd, 0, true, err))
+        fail(err, "creating", "the machine's state");
+    else if (!write_state(w, fd, err)) {
+        state_writer_free(w);
         return fd;
-    close(fd);
+    }
+    if (fd >= 0)
+        close(fd);
+    state_writer_free(w);
     return -err->code;
 }
 

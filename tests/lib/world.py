@@ -48,11 +48,11 @@ class World:
         with open(self.machines[n][1], "rb") as f:
             return f.read()
 
-    def until(self, fn, seconds=10):
+    def until(self, fn, seconds=10, n=0):
         end = time.time() + seconds
         while not fn():
             if time.time() > end:
-                raise AssertionError(f"never: {self.said()[-500:]!r}")
+                raise AssertionError(f"never: {self.said(n)[-900:]!r}")
             time.sleep(0.05)
 
     def ctl(self, *args, status=0, stdin=None):
