@@ -18,7 +18,7 @@
 #include "base/log.h"
 
 #define CLUSTER   DISK_FORK_CLUSTER
-#define FORKS_MAX 64 /* of one machine */
+#define FORKS_MAX 64 /* of one machine, with children alive */
 
 /* A sparse file of clusters, and which of them it has. */
 struct store {
@@ -44,8 +44,9 @@ struct disk_fork {
     struct store own; /* with ancestors: what this machine wrote */
     struct store keep[FORKS_MAX];
     bool live[FORKS_MAX]; /* it has children still */
-    unsigned forks;
-    uint8_t *buf; /* a cluster */
+    unsigned forks;       /* places of keep[] that were ever used */
+    unsigned newest;      /* which of them is the last fork's */
+    uint8_t *buf;         /* a cluster */
 };
 
 /* --- stores --- */
@@ -353,15 +354,16 @@ static void all_fds(struct disk_fork *f, void (*fn)(int fd))
         fn(f->own.data);
         fn(f->own.map);
     }
-    if (f->forks) {
-        fn(f->keep[f->forks - 1].data);
-        fn(f->keep[f->forks - 1].map);
+    if (f->forks && f->live[f->newest]) {
+        fn(f->keep[f->newest].data);
+        fn(f->keep[f->newest].map);
     }
 }
 
-int disk_fork_begin(struct disk *d, struct error *err)
+int disk_fork_begin(struct disk *d, unsigned *fork, struct error *err)
 {
     struct disk_fork *f = fork_of(d);
+    unsigned n = 0;
 
     if (!f) {
         if (d->tap)
@@ -371,17 +373,21 @@ int disk_fork_begin(struct disk *d, struct error *err)
         if (!f)
             return -err->code;
     }
-    if (f->forks == FORKS_MAX)
+    while (n < f->forks && f->live[n])
+        n++;
+    if (n == FORKS_MAX)
         return error_set(err, ENOSPC,
-                         "disk %s: forked %d times already; snapshot the "
-                         "machine and start from there",
+                         "disk %s: %d forks have children that run; end some, "
+                         "or snapshot the machine",
                          d->path, FORKS_MAX);
     if (f->depth == DISK_FORK_DEPTH)
         return error_set(err, ENOSPC, "disk %s: a fork of a fork of %d others",
                          d->path, DISK_FORK_DEPTH - 1);
-    if (store_new(&f->keep[f->forks], d->size, err))
+    if (store_new(&f->keep[n], d->size, err))
         return -err->code;
-    f->live[f->forks++] = true;
+    f->live[n] = true;
+    f->forks = MAX(f->forks, n + 1);
+    *fork = f->newest = n;
     all_fds(f, inherit);
     return 0;
 }
@@ -402,13 +408,6 @@ void disk_fork_end(struct disk *d, unsigned fork)
     f->live[fork] = false;
     store_close(&f->keep[fork]);
     pthread_mutex_unlock(&f->lock);
-}
-
-unsigned disk_fork_count(const struct disk *d)
-{
-    struct disk_fork *f = fork_of((struct disk *)(uintptr_t)d);
-
-    return f ? f->forks : 0;
 }
 
 static void put_store(struct state_writer *w, const char *name, unsigned i,
@@ -437,7 +436,7 @@ void disk_fork_save(struct disk *d, struct state_writer *w, unsigned instance)
         put_store(w, "kept", i, &f->level[i].kept);
     }
     put_store(w, "overlay", i, &f->own);
-    put_store(w, "kept", i, &f->keep[f->forks - 1]);
+    put_store(w, "kept", i, &f->keep[f->newest]);
     state_end(w);
 }
 

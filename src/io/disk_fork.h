@@ -33,15 +33,14 @@ struct disk_fork;
 /*
  * The disk, at rest, is about to be forked: from now on what it overwrites is
  * kept for the children of this fork. Its descriptors are inherited by what
- * is executed until disk_fork_spawned().
+ * is executed until disk_fork_spawned(). *fork: its number, until its end.
  */
-int disk_fork_begin(struct disk *d, struct error *err) must_check;
+int disk_fork_begin(struct disk *d, unsigned *fork,
+                    struct error *err) must_check;
 /* The children have been started: descriptors close on exec again. */
 void disk_fork_spawned(struct disk *d);
 /* The last child of fork number `fork` is gone: nothing is kept for it. */
 void disk_fork_end(struct disk *d, unsigned fork);
-/* How many forks were begun; they are numbered from 0. */
-unsigned disk_fork_count(const struct disk *d);
 
 /* What the child needs to know: section "disk_fork" of this instance. */
 void disk_fork_save(struct disk *d, struct state_writer *w, unsigned instance);

@@ -37,6 +37,7 @@ struct machine_fork {
     struct machine_work work;
     struct fork_done *done; /* NULL: has been called */
     unsigned disk_fork[MACHINE_DISKS_MAX];
+    unsigned disks;  /* that were forked */
     unsigned number; /* of the first child */
     char prefix[NAME_LEN_MAX + 1];
     uint64_t stopped_ns;
@@ -73,7 +74,7 @@ static void fork_free(struct machine_fork *f)
     struct machine_fork **at = &f->m->forks;
     unsigned i;
 
-    for (i = 0; i < f->m->cfg->disks; i++)
+    for (i = 0; i < f->disks; i++)
         disk_fork_end(&f->m->disk[i], f->disk_fork[i]);
     while (*at && *at != f)
         at = &(*at)->next;
@@ -207,9 +208,9 @@ static int fork_disks(struct machine_fork *f, struct error *err)
     unsigned i;
 
     for (i = 0; i < m->cfg->disks; i++) {
-        if (disk_fork_begin(&m->disk[i], err))
+        if (disk_fork_begin(&m->disk[i], &f->disk_fork[i], err))
             return -err->code;
-        f->disk_fork[i] = disk_fork_count(&m->disk[i]) - 1;
+        f->disks++;
     }
     return 0;
 }
