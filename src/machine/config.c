@@ -46,7 +46,7 @@ static char *get_text(struct state_reader *r, const char *name)
 
 void config_put(struct state_writer *w, const struct machine_config *cfg)
 {
-    char name[16];
+    char name[24];
     unsigned i;
 
     state_begin(w, "machine", 0, 1);
@@ -70,7 +70,7 @@ void config_put(struct state_writer *w, const struct machine_config *cfg)
 void config_get(struct state_reader *r, struct machine_config *cfg,
                 struct config_text *text)
 {
-    char name[16];
+    char name[24];
     unsigned i;
 
     state_open(r, "machine", 0, 1);
