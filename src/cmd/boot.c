@@ -298,6 +298,10 @@ static const struct option_spec boot_options[] = {
      "a raw image as a virtio disk "
      "(/dev/vda, ...);\nmay be given up to 8 times",
      boot_disk},
+    {"share", "virtiofs", "DIR[,ro][,tag=T]",
+     "a folder for the guest: mount -t virtiofs T /mnt;\n"
+     "T is the folder's name unless given; up to 4 times",
+     boot_share},
     {"engine", "accel", "NAME",
      "auto (the default), interp, interp-plain, or help", boot_engine},
     {"cpu", NULL, "MODEL",

@@ -12,10 +12,16 @@
  */
 #define BOOT_APPEND "console=ttyS0 panic=-1 reboot=panic_warm"
 
+struct boot_share {
+    char text[4096];
+    char tag[64];
+};
+
 struct boot_args {
     const char *command; /* boot or trace */
     struct machine_config cfg;
     char disk_path[MACHINE_DISKS_MAX][4096];
+    struct boot_share share[MACHINE_SHARES_MAX];
     const char *replay_path;
     struct replayer *replay;
     char *restore_dir; /* ours */
@@ -33,6 +39,7 @@ int boot_open_saved(struct boot_args *a, struct error *err);
 void boot_close_saved(struct boot_args *a);
 int boot_replay(void *ctx, const char *v, struct error *err);
 int boot_restore(void *ctx, const char *v, struct error *err);
+int boot_share(void *ctx, const char *v, struct error *err);
 int boot_restore_fds(void *ctx, const char *v, struct error *err);
 int boot_ready_fd(void *ctx, const char *v, struct error *err);
 /* Tells whoever waits on --ready-fd why there is no machine. */

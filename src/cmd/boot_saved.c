@@ -87,6 +87,8 @@ static const char *extra_option(const struct boot_args *a)
         return "--memory";
     if (strcmp(c->append, BOOT_APPEND))
         return "--append";
+    if (c->shares)
+        return "--share";
     if (c->disks && a->replay_path)
         return "--disk";
     if (c->deterministic && !a->replay_path)

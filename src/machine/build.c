@@ -410,6 +410,7 @@ static const struct machine_step machine_steps[] = {
     {"kernel", step_boot_files, unstep_boot_files},
     {"symbols", machine_symbols_init, machine_symbols_fini},
     {"disks", step_disks, unstep_disks},
+    {"shared folders", machine_shares_init, machine_shares_fini},
     {"trace", machine_trace_init, machine_trace_fini},
     {"event loop", step_loop, unstep_loop},
     {"deterministic run", det_init, det_fini},
@@ -428,6 +429,7 @@ static const struct machine_step machine_steps[] = {
     {"PCI", step_pci, NULL},
     {"serial lines", step_serial, NULL},
     {"virtio disks", step_blk, NULL},
+    {"shared folders' devices", machine_shares_plug, NULL},
     {"ACPI", step_acpi, NULL},
     {"power", step_power, NULL},
 };

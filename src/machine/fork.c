@@ -278,6 +278,8 @@ int machine_fork(struct machine *m, unsigned children, const char *prefix,
     if (m->det)
         return error_set(err, ENOTSUP,
                          "a deterministic machine cannot be forked");
+    if (machine_shares_refuse(m, "fork", err))
+        return -err->code;
     f = calloc(1, sizeof(*f) + children * sizeof(f->child[0]));
     if (!f)
         return error_set(err, ENOMEM, "out of memory");

@@ -17,7 +17,8 @@ struct lockstep;
 struct replayer;
 struct snapshot;
 
-#define MACHINE_DISKS_MAX 8
+#define MACHINE_DISKS_MAX  8
+#define MACHINE_SHARES_MAX 4
 
 /* Strings are the caller's and outlive the machine. */
 struct machine_config {
@@ -31,6 +32,11 @@ struct machine_config {
         bool read_only;
     } disk[MACHINE_DISKS_MAX];
     unsigned disks;
+    struct {
+        const char *path, *tag;
+        bool read_only;
+    } share[MACHINE_SHARES_MAX]; /* folders for the guest; io/share */
+    unsigned shares;
     bool no_reboot;
     int ready_fd;     /* told "ok\n" when it runs, closed with it; 0: nobody */
     const char *name; /* of its control socket; NULL: it makes one up */

@@ -21,6 +21,7 @@
 #include "dev/virtio/virtio_blk.h"
 #include "dev/vmgenid.h"
 #include "dev/virtio/virtio_console.h"
+#include "dev/virtio/virtio_fs.h"
 #include "engine/engine.h"
 #include "inspect/symbols.h"
 #include "io/console.h"
@@ -35,7 +36,7 @@
 #include "machine/snapshot.h"
 #include "x86/cpuid.h"
 
-#define MACHINE_DEVICES_MAX (16 + MACHINE_DISKS_MAX)
+#define MACHINE_DEVICES_MAX (16 + MACHINE_DISKS_MAX + MACHINE_SHARES_MAX)
 
 struct ctl;
 struct det;
@@ -81,6 +82,8 @@ struct machine {
     struct virtio_console vcon;
     struct disk disk[MACHINE_DISKS_MAX];
     struct virtio_blk blk[MACHINE_DISKS_MAX];
+    struct share *share[MACHINE_SHARES_MAX];
+    struct virtio_fs fs[MACHINE_SHARES_MAX];
     struct device *device[MACHINE_DEVICES_MAX]; /* in order of reset */
     unsigned devices;
 
@@ -179,6 +182,13 @@ void machine_stats_collect(struct machine *m);
 /* As JSON, the caller's; vCPUs parked. NULL: out of memory. */
 char *machine_stats_now(struct machine *m);
 int machine_inspect_points(struct machine *m, struct error *err) must_check;
+/* shares.c: the folders; then their devices. */
+int machine_shares_init(struct machine *m, struct error *err) must_check;
+void machine_shares_fini(struct machine *m);
+int machine_shares_plug(struct machine *m, struct error *err) must_check;
+/* An error if there is one: `what` would lose what the guest has open. */
+int machine_shares_refuse(const struct machine *m, const char *what,
+                          struct error *err) must_check;
 /* crash.c: the crash screen, if that is how the machine ended. */
 void machine_crash_fini(struct machine *m);
 /* From now on a failed assert shows it too. */

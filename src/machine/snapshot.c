@@ -174,6 +174,8 @@ int snapshot_save(struct machine *m, const char *dir, struct error *err)
     struct stat st;
     int fd, rc;
 
+    if (machine_shares_refuse(m, "snapshot", err))
+        return -err->code;
     if (!lstat(dir, &st))
         return error_set(err, EEXIST, "%s exists; give a new folder", dir);
     if ((size_t)snprintf(tmp, sizeof(tmp), "%s.part-%d", dir, (int)getpid()) >=

@@ -15,6 +15,7 @@
 #define VIRTIO_ID_NET     1
 #define VIRTIO_ID_BLOCK   2
 #define VIRTIO_ID_CONSOLE 3
+#define VIRTIO_ID_FS      26
 
 #define VIRTIO_F_INDIRECT_DESC BIT64(28)
 #define VIRTIO_F_EVENT_IDX     BIT64(29)
