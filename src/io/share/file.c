@@ -14,7 +14,7 @@
 
 #define KERNEL_O_APPEND 02000
 /* A change this near to the last look may have left the times as they were. */
-#define RACY_NS 50000000ll
+#define RACY_NS 50000000u
 
 int open_flags(uint32_t flags)
 {
@@ -44,11 +44,6 @@ int node_open(struct share *s, const struct share_node *n, uint32_t flags)
     return fd < 0 ? -errno : fd;
 }
 
-static int64_t stamp(const struct statx_timestamp *t)
-{
-    return t->tv_sec * 1000000000ll + t->tv_nsec;
-}
-
 /*
  * What the guest has of a file in its cache is good if the file is as it was
  * when the guest last opened it.
@@ -58,17 +53,20 @@ uint32_t open_keeps_cache(struct share *s, struct share_node *n)
     struct timespec now;
     struct statx st;
     uint32_t keep = 0;
+    uint64_t age;
 
     if (share_stat(n->fd, &st) || clock_gettime(CLOCK_REALTIME, &now))
         return 0;
     pthread_mutex_lock(&s->lock);
-    if (n->seen && n->mtime == stamp(&st.stx_mtime) &&
-        n->ctime == stamp(&st.stx_ctime) && n->size == st.stx_size)
+    if (n->seen && n->mtime == share_ns(&st.stx_mtime) &&
+        n->ctime == share_ns(&st.stx_ctime) && n->size == st.stx_size)
         keep = FOPEN_KEEP_CACHE;
-    n->mtime = stamp(&st.stx_mtime);
-    n->ctime = stamp(&st.stx_ctime);
+    n->mtime = share_ns(&st.stx_mtime);
+    n->ctime = share_ns(&st.stx_ctime);
     n->size = st.stx_size;
-    n->seen = now.tv_sec * 1000000000ll + now.tv_nsec - n->ctime > RACY_NS;
+    age = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec -
+          (uint64_t)n->ctime;
+    n->seen = age > RACY_NS && age < INT64_MAX;
     pthread_mutex_unlock(&s->lock);
     return keep;
 }

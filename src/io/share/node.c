@@ -33,7 +33,7 @@ static int64_t born_at(const struct statx *st)
 {
     if (!(st->stx_mask & STATX_BTIME))
         return 0;
-    return st->stx_btime.tv_sec * 1000000000ll + st->stx_btime.tv_nsec;
+    return share_ns(&st->stx_btime);
 }
 
 static bool same_inode(const struct share_node *n, const struct statx *st)

@@ -102,6 +102,12 @@ static inline uint64_t share_dev(const struct statx *st)
     return (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor;
 }
 
+/* ns since 1970; a guest can set times for which that wraps. */
+static inline int64_t share_ns(const struct statx_timestamp *t)
+{
+    return (int64_t)((uint64_t)t->tv_sec * 1000000000u + t->tv_nsec);
+}
+
 /* --- node.c --- */
 
 int nodes_init(struct share *s, int root, struct error *err) must_check;
