@@ -27,9 +27,13 @@
 #include "base/log.h"
 
 #define ESCAPE_KEY 0x01 /* Ctrl-A */
-/* How long it takes to believe that somebody listens. */
-#define SERIAL_NS 4000000000ull
-#define VIRTIO_NS 1000000000ull
+/*
+ * How long it takes to believe that somebody listens. Nobody waits for what
+ * comes from a file or a pipe, and on a busy host a boot takes its time.
+ */
+#define SERIAL_NS      4000000000ull
+#define SERIAL_FILE_NS 30000000000ull
+#define VIRTIO_NS      1000000000ull
 
 /*
  * Process-wide by nature: the terminal is, and a signal handler has no other
@@ -289,8 +293,9 @@ static struct chardev *in_target(struct console *c)
         timer_cancel(&c->settle);
         if (now)
             timer_arm(&c->settle,
-                      clock_now(c->loop->clock) +
-                          (now == &c->virtio ? VIRTIO_NS : SERIAL_NS));
+                      clock_now(c->loop->clock) + (now == &c->virtio ? VIRTIO_NS
+                                                   : c->tty          ? SERIAL_NS
+                                                            : SERIAL_FILE_NS));
     }
     return c->settled ? now : NULL;
 }
