@@ -180,18 +180,31 @@ void virtq_unpop(struct virtq *q)
     q->last_avail--;
 }
 
-void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
+void virtq_fill(struct virtq *q, unsigned at, uint16_t head, uint32_t written)
 {
     uint32_t elem[2] = {head, written};
-    uint64_t at = q->used + 4 + 8 * (q->used_idx & (q->size - 1u));
+    uint16_t slot = (uint16_t)(q->used_idx + at);
 
     if (!q->ready || q->broken)
         return;
-    if (guest_mem_write(q->mem, at, elem, sizeof(elem)))
+    if (guest_mem_write(q->mem, q->used + 4 + 8 * (slot & (q->size - 1u)), elem,
+                        sizeof(elem)))
+        q->broken = true; /* the rings were RAM when they were enabled */
+}
+
+void virtq_flush(struct virtq *q, unsigned count)
+{
+    if (!q->ready || q->broken)
         return;
-    q->used_idx++;
-    /* Release: the element, and the buffers, before the index. */
+    q->used_idx += (uint16_t)count;
+    /* Release: the elements, and the buffers, before the index. */
     ring_put16(q, q->used + 2, q->used_idx);
+}
+
+void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
+{
+    virtq_fill(q, 0, head, written);
+    virtq_flush(q, 1);
 }
 
 bool virtq_should_signal(struct virtq *q)
@@ -226,6 +239,21 @@ bool virtq_want_kicks(struct virtq *q, bool on)
     /* Our wish before the look; pairs with the driver's barrier. */
     atomic_thread_fence(memory_order_seq_cst);
     return virtq_waiting(q) != 0;
+}
+
+bool virtq_want_more(struct virtq *q)
+{
+    unsigned n = virtq_waiting(q);
+
+    if (!q->ready || q->broken)
+        return false;
+    if (!q->event_index)
+        ring_put16(q, q->used, 0);
+    else
+        ring_put16(q, q->used + 4 + 8 * q->size, (uint16_t)(q->last_avail + n));
+    /* Our wish before the look; pairs with the driver's barrier. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return virtq_waiting(q) != n;
 }
 
 size_t virtq_buf_read(const struct virtq_chain *c, uint64_t off, void *buf,

@@ -51,12 +51,21 @@ void virtq_reset(struct virtq *q);
 int virtq_enable(struct virtq *q) must_check;
 /* 1: a chain; 0: nothing there; -EINVAL: broken. */
 int virtq_pop(struct virtq *q, struct virtq_chain *c) must_check;
-/* Gives the last popped chain back, as if it had not been taken. */
+/*
+ * Gives the last popped chain back, as if it had not been taken; again: the
+ * one before it.
+ */
 void virtq_unpop(struct virtq *q);
 /* Chains that wait; 0 also if broken or not ready. */
 unsigned virtq_waiting(struct virtq *q);
 /* `written` bytes went into the chain's in-buffers. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written);
+/*
+ * As virtq_push() for several chains that the driver must see at once: the
+ * at-th of them, counted from 0; then virtq_flush() of all.
+ */
+void virtq_fill(struct virtq *q, unsigned at, uint16_t head, uint32_t written);
+void virtq_flush(struct virtq *q, unsigned count);
 /* After one or more pushes: does the driver want an interrupt? */
 bool virtq_should_signal(struct virtq *q);
 /*
@@ -64,6 +73,12 @@ bool virtq_should_signal(struct virtq *q);
  * in while switching on; look again.
  */
 bool virtq_want_kicks(struct virtq *q, bool on);
+
+/*
+ * The chains that wait are too few: tell about the next that comes. True: it
+ * came meanwhile.
+ */
+bool virtq_want_more(struct virtq *q);
 
 /* Copies from the out-buffers, from byte `off` on; returns how many. */
 size_t virtq_buf_read(const struct virtq_chain *c, uint64_t off, void *buf,
