@@ -289,7 +289,7 @@ static const struct option_spec boot_options[] = {
     {"kernel", "k", "FILE",
      "a bzImage (vmlinuz), or an ELF vmlinux with a PVH note", boot_kernel},
     {"initrd", "i", "FILE", "the initial RAM disk", boot_initrd_file},
-    {"append", "cmdline params p", "TEXT",
+    {"append", "cmdline params", "TEXT",
      "the kernel's command line, instead of\n\"" BOOT_APPEND "\"", boot_append},
     {"cpus", "c smp", "N", "virtual CPUs, 1 to 8 (default 1)", boot_cpus},
     {"memory", "m mem", "SIZE", "RAM, like 512M (the default) or 2G",
@@ -302,6 +302,17 @@ static const struct option_spec boot_options[] = {
      "a folder for the guest: mount -t virtiofs T /mnt;\n"
      "T is the folder's name unless given; up to 4 times",
      boot_share},
+    {"net", "network", "KIND[,OPTION]...",
+     "user: the host's network, without root; tap:NAME;\n"
+     "none (the default). Options: mac=, mtu=; of user:\n"
+     "hostfwd=tcp:[ADDR]:PORT-:PORT, restrict, dns=, net=,\n"
+     "ipv6=off, guestfwd=tcp:ADDR:PORT-cmd:COMMAND.\n"
+     "May be given up to 4 times",
+     boot_net},
+    {"publish", "p", "[ADDR:]HOST:GUEST[/udp]",
+     "a port of the host's that leads into the guest;\n"
+     "brings --net user if there is no network",
+     boot_publish},
     {"engine", "accel", "NAME",
      "auto (the default), interp, interp-plain, or help", boot_engine},
     {"cpu", NULL, "MODEL",
@@ -414,7 +425,7 @@ static int boot_check(struct boot_args *a, struct error *err)
     if (c->seeded && !c->deterministic && !c->record)
         return error_set(err, EINVAL,
                          "--seed needs --deterministic or --record");
-    if (boot_check_lockstep(c, err))
+    if (boot_check_lockstep(c, err) || boot_check_nets(a, err))
         return -err->code;
     if (!a->cfg.kernel)
         return error_set(err, EINVAL, "no kernel; give --kernel FILE");

@@ -28,6 +28,9 @@ struct boot_args {
     bool unchecked;
     int restore_fd[2]; /* 0: none */
     struct snapshot *snapshot;
+    bool net_none; /* --net none */
+    const char *publish[NET_FORWARDS_MAX];
+    unsigned publishes;
     bool list; /* --help, --engine help, ...: printed, done */
 };
 
@@ -44,6 +47,15 @@ int boot_restore_fds(void *ctx, const char *v, struct error *err);
 int boot_ready_fd(void *ctx, const char *v, struct error *err);
 /* Tells whoever waits on --ready-fd why there is no machine. */
 void boot_not_ready(const struct machine_config *c, const struct error *err);
+
+/* boot_net.c: when all options have been read. */
+int boot_check_nets(struct boot_args *a, struct error *err);
+/* c: out of a snapshot; given: by options. */
+int boot_restore_nets(struct machine_config *c,
+                      const struct machine_config *given, struct error *err);
+void boot_fork_nets(struct machine_config *c);
+int boot_net(void *ctx, const char *v, struct error *err);
+int boot_publish(void *ctx, const char *v, struct error *err);
 
 /* Options, see options.h; ctx is a struct boot_args. trace.c */
 int boot_trace(void *ctx, const char *v, struct error *err);

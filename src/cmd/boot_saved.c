@@ -89,6 +89,8 @@ static const char *extra_option(const struct boot_args *a)
         return "--append";
     if (c->shares)
         return "--share";
+    if ((c->nets || a->publishes) && a->replay_path)
+        return "--net";
     if (c->disks && a->replay_path)
         return "--disk";
     if (c->deterministic && !a->replay_path)
@@ -123,6 +125,10 @@ static int restore(struct boot_args *a, struct error *err)
                              c->disk[i].read_only ? "read-only" : "writable");
         c->disk[i] = given.disk[i];
     }
+    if (boot_restore_nets(c, &given, err))
+        return error_prefix(err, "--restore %s", from);
+    if (!a->restore_dir)
+        boot_fork_nets(c);
     c->no_reboot |= given.no_reboot;
     return 0;
 }

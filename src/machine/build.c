@@ -20,7 +20,7 @@
 
 #define GRACE_NS (10 * 1000000000ull) /* for the guest to power off */
 
-static void machine_device(struct machine *m, struct device *d)
+void machine_device(struct machine *m, struct device *d)
 {
     rf_assert(m->devices < MACHINE_DEVICES_MAX);
     m->device[m->devices++] = d;
@@ -413,6 +413,7 @@ static const struct machine_step machine_steps[] = {
     {"shared folders", machine_shares_init, machine_shares_fini},
     {"trace", machine_trace_init, machine_trace_fini},
     {"event loop", step_loop, unstep_loop},
+    {"networks", machine_nets_init, machine_nets_fini},
     {"deterministic run", det_init, det_fini},
     {"memory", step_mem, unstep_mem},
     {"interrupt controllers", step_irqchip, unstep_irqchip},
@@ -430,6 +431,7 @@ static const struct machine_step machine_steps[] = {
     {"serial lines", step_serial, NULL},
     {"virtio disks", step_blk, NULL},
     {"shared folders' devices", machine_shares_plug, NULL},
+    {"network cards", machine_net_cards, NULL},
     {"ACPI", step_acpi, NULL},
     {"power", step_power, NULL},
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/net.h"
 #include "mem/guest_mem.h"
 
 #define TEXT_MAX 65536u
@@ -44,7 +45,48 @@ static char *get_text(struct state_reader *r, const char *name)
     return text;
 }
 
-void config_put(struct state_writer *w, const struct machine_config *cfg)
+static void put_net(struct state_writer *w, unsigned i,
+                    const struct net_config *c)
+{
+    state_begin(w, "network", i, 1);
+    state_put(w, "kind", c->kind);
+    state_put_blob(w, "mac", c->mac, sizeof(c->mac));
+    state_put(w, "mtu", c->mtu);
+    state_put(w, "able", c->able);
+    state_put_blob(w, "name", c->name, sizeof(c->name));
+    state_put(w, "restricted", c->restricted);
+    state_put(w, "no_ipv6", c->no_ipv6);
+    state_put(w, "net", c->net.s_addr);
+    state_put(w, "mask", c->mask.s_addr);
+    state_put(w, "dns", c->dns.s_addr);
+    state_put(w, "forwards", c->forwards);
+    state_put_blob(w, "forward", c->forward,
+                   c->forwards * sizeof(c->forward[0]));
+    state_end(w);
+}
+
+static void get_net(struct state_reader *r, unsigned i, struct net_config *c)
+{
+    *c = (struct net_config){.mac_given = true, .fixed = true};
+    state_open(r, "network", i, 1);
+    c->kind = (enum net_kind)state_get_max(r, "kind", NET_TAP);
+    state_get_blob(r, "mac", c->mac, sizeof(c->mac));
+    c->mtu = (uint16_t)state_get_max(r, "mtu", UINT16_MAX);
+    c->able = (unsigned)state_get_max(r, "able", NET_ABLE_MASK);
+    state_get_blob(r, "name", c->name, sizeof(c->name));
+    c->name[sizeof(c->name) - 1] = 0;
+    c->restricted = state_get_max(r, "restricted", 1);
+    c->no_ipv6 = state_get_max(r, "no_ipv6", 1);
+    c->net.s_addr = (in_addr_t)state_get_max(r, "net", UINT32_MAX);
+    c->mask.s_addr = (in_addr_t)state_get_max(r, "mask", UINT32_MAX);
+    c->dns.s_addr = (in_addr_t)state_get_max(r, "dns", UINT32_MAX);
+    c->forwards = (unsigned)state_get_max(r, "forwards", NET_FORWARDS_MAX);
+    state_get_blob(r, "forward", c->forward,
+                   c->forwards * sizeof(c->forward[0]));
+}
+
+void config_put(struct state_writer *w, const struct machine_config *cfg,
+                const struct net_config *nets)
 {
     char name[24];
     unsigned i;
@@ -58,6 +100,7 @@ void config_put(struct state_writer *w, const struct machine_config *cfg)
     put_path(w, "initrd", cfg->initrd);
     state_put(w, "no_reboot", cfg->no_reboot);
     state_put(w, "disks", cfg->disks);
+    state_put(w, "networks", cfg->nets);
     for (i = 0; i < cfg->disks; i++) {
         snprintf(name, sizeof(name), "disk%u", i);
         put_path(w, name, cfg->disk[i].path);
@@ -65,6 +108,8 @@ void config_put(struct state_writer *w, const struct machine_config *cfg)
         state_put(w, name, cfg->disk[i].read_only);
     }
     state_end(w);
+    for (i = 0; i < cfg->nets; i++)
+        put_net(w, i, &nets[i]);
 }
 
 void config_get(struct state_reader *r, struct machine_config *cfg,
@@ -90,6 +135,9 @@ void config_get(struct state_reader *r, struct machine_config *cfg,
         snprintf(name, sizeof(name), "disk%u_ro", i);
         cfg->disk[i].read_only = state_get_max(r, name, 1);
     }
+    cfg->nets = (unsigned)state_get_max(r, "networks", MACHINE_NETS_MAX);
+    for (i = 0; i < cfg->nets; i++)
+        get_net(r, i, &cfg->net[i]);
 }
 
 void config_text_free(struct config_text *text)

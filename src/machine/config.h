@@ -13,8 +13,12 @@ struct config_text {
     char *kernel, *initrd, *append, *cpu, *disk[MACHINE_DISKS_MAX];
 };
 
-/* Paths are made absolute. */
-void config_put(struct state_writer *w, const struct machine_config *cfg);
+/*
+ * Paths are made absolute. nets: as many as cfg has, complete. Commands behind
+ * guestfwd= are left out: a file from elsewhere must not start programs.
+ */
+void config_put(struct state_writer *w, const struct machine_config *cfg,
+                const struct net_config *nets);
 /* Sets these fields of cfg; sticky errors stay with the reader. */
 void config_get(struct state_reader *r, struct machine_config *cfg,
                 struct config_text *text);

@@ -185,6 +185,9 @@ static void det_apply(struct det *d, enum record_kind kind, const void *data,
     case RECORD_RESIZE:
         console_input(c, CONSOLE_RESIZE, data, len);
         break;
+    case RECORD_PACKET:
+        machine_net_packet(d->m, data, len);
+        break;
     case RECORD_BUTTON:
         machine_button(d->m);
         break;
@@ -431,14 +434,15 @@ static void det_idle_forever(struct det *d)
 
 /*
  * All vCPUs are halted: on to the next thing on the clock. If somebody could
- * type, time goes by at the host's pace, so that they can.
+ * type or send, time goes by at the host's pace, so that they can.
  */
 static void det_idle(struct det *d)
 {
     uint64_t now = det_now(&d->source), next = det_deadline(d), host, ns;
-    bool typing = !d->rep && console_interactive(&d->m->console);
+    bool live = !d->rep &&
+                (console_interactive(&d->m->console) || machine_net_live(d->m));
 
-    if (next != NEVER && !typing) {
+    if (next != NEVER && !live) {
         d->skew += MAX(next, now + 1) - now;
         return;
     }
@@ -527,8 +531,8 @@ static int det_files(struct det *d, struct error *err)
         d->origin = *replayer_origin(d->rep);
     if (!cfg->record)
         return 0;
-    return recorder_open(&d->rec, cfg->record, cfg, d->m->disk, &d->origin,
-                         err);
+    return recorder_open(&d->rec, cfg->record, cfg, d->m->net_cfg, d->m->disk,
+                         &d->origin, err);
 }
 
 /* A recorded run is like any other; a merely deterministic one like itself. */

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "inspect/stats_config.h"
 #include "inspect/trace_config.h"
+#include "io/net_config.h"
 
 struct engine_ops;
 struct lockstep;
@@ -19,6 +20,7 @@ struct snapshot;
 
 #define MACHINE_DISKS_MAX  8
 #define MACHINE_SHARES_MAX 4
+#define MACHINE_NETS_MAX   4
 
 /* Strings are the caller's and outlive the machine. */
 struct machine_config {
@@ -37,6 +39,8 @@ struct machine_config {
         bool read_only;
     } share[MACHINE_SHARES_MAX]; /* folders for the guest; io/share */
     unsigned shares;
+    struct net_config net[MACHINE_NETS_MAX];
+    unsigned nets;
     bool no_reboot;
     int ready_fd;     /* told "ok\n" when it runs, closed with it; 0: nobody */
     const char *name; /* of its control socket; NULL: it makes one up */

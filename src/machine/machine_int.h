@@ -22,6 +22,7 @@
 #include "dev/vmgenid.h"
 #include "dev/virtio/virtio_console.h"
 #include "dev/virtio/virtio_fs.h"
+#include "dev/virtio/virtio_net.h"
 #include "engine/engine.h"
 #include "inspect/symbols.h"
 #include "io/console.h"
@@ -36,7 +37,8 @@
 #include "machine/snapshot.h"
 #include "x86/cpuid.h"
 
-#define MACHINE_DEVICES_MAX (16 + MACHINE_DISKS_MAX + MACHINE_SHARES_MAX)
+#define MACHINE_DEVICES_MAX                                                    \
+    (16 + MACHINE_DISKS_MAX + MACHINE_SHARES_MAX + MACHINE_NETS_MAX)
 
 struct ctl;
 struct det;
@@ -84,6 +86,9 @@ struct machine {
     struct virtio_blk blk[MACHINE_DISKS_MAX];
     struct share *share[MACHINE_SHARES_MAX];
     struct virtio_fs fs[MACHINE_SHARES_MAX];
+    struct net_config net_cfg[MACHINE_NETS_MAX]; /* complete */
+    struct net *net[MACHINE_NETS_MAX];
+    struct virtio_net vnet[MACHINE_NETS_MAX];
     struct device *device[MACHINE_DEVICES_MAX]; /* in order of reset */
     unsigned devices;
 
@@ -137,6 +142,18 @@ void machine_generation(struct machine *m, uint8_t id[VMGENID_LEN]);
 void machine_reset_devices(struct machine *m);
 /* CLOCK_REALTIME, ns. */
 int64_t machine_wall_ns(void);
+
+/* For whoever adds a device; the order is that of resets and snapshots. */
+void machine_device(struct machine *m, struct device *d);
+
+/* net.c: back-ends first, then the cards. */
+int machine_nets_init(struct machine *m, struct error *err) must_check;
+void machine_nets_fini(struct machine *m);
+int machine_net_cards(struct machine *m, struct error *err) must_check;
+/* What came as RECORD_PACKET; not trusted. */
+void machine_net_packet(struct machine *m, const void *data, size_t len);
+/* Could something come from a network? */
+bool machine_net_live(const struct machine *m);
 
 /* cpu.c: vCPU threads. */
 int machine_cpus_init(struct machine *m, struct error *err) must_check;

@@ -24,7 +24,7 @@
 #include "machine/config.h"
 
 #define MAGIC   "RFRECORD"
-#define VERSION 1u
+#define VERSION 2u
 #define LEVEL   1         /* of zstd: the guest waits for it */
 #define LEN_MAX (1 * GiB) /* of a payload */
 
@@ -188,8 +188,8 @@ void recorder_put_disk(struct recorder *r, uint64_t time, unsigned disk,
 }
 
 static int put_config(struct recorder *r, const struct machine_config *cfg,
-                      const struct disk *disks, const struct record_origin *o,
-                      struct error *err)
+                      const struct net_config *nets, const struct disk *disks,
+                      const struct record_origin *o, struct error *err)
 {
     struct state_writer *w = state_writer_new();
     const uint8_t *bytes = NULL;
@@ -198,7 +198,7 @@ static int put_config(struct recorder *r, const struct machine_config *cfg,
 
     if (!w)
         return no_memory(err);
-    config_put(w, cfg);
+    config_put(w, cfg, nets);
     state_begin(w, "origin", 0, 1);
     state_put(w, "seed", o->seed);
     state_put(w, "epoch", (uint64_t)o->epoch_ns);
@@ -236,6 +236,7 @@ static int put_file(struct recorder *r, enum record_kind kind, const char *path,
 }
 
 static int recorder_begin(struct recorder *r, const struct machine_config *cfg,
+                          const struct net_config *nets,
                           const struct disk *disks,
                           const struct record_origin *o, struct error *err)
 {
@@ -252,7 +253,7 @@ static int recorder_begin(struct recorder *r, const struct machine_config *cfg,
     if (r->fd < 0)
         return error_set(err, e, "--record %s: %s", r->path, strerror(e));
     recorder_write(r, &head, sizeof(head));
-    if (put_config(r, cfg, disks, o, err) ||
+    if (put_config(r, cfg, nets, disks, o, err) ||
         put_file(r, RECORD_KERNEL, cfg->kernel, err) ||
         (cfg->initrd && put_file(r, RECORD_INITRD, cfg->initrd, err)))
         return -err->code;
@@ -262,7 +263,8 @@ static int recorder_begin(struct recorder *r, const struct machine_config *cfg,
 }
 
 int recorder_open(struct recorder **out, const char *path,
-                  const struct machine_config *cfg, const struct disk *disks,
+                  const struct machine_config *cfg,
+                  const struct net_config *nets, const struct disk *disks,
                   const struct record_origin *o, struct error *err)
 {
     struct recorder *r = calloc(1, sizeof(*r));
@@ -271,7 +273,7 @@ int recorder_open(struct recorder **out, const char *path,
         return no_memory(err);
     r->fd = -1;
     r->path = path;
-    if (recorder_begin(r, cfg, disks, o, err)) {
+    if (recorder_begin(r, cfg, nets, disks, o, err)) {
         recorder_close(r);
         return -err->code;
     }

@@ -4,9 +4,9 @@
  * deterministic run did not make itself.
  *
  * The file holds the configuration, the kernel and the initramfs, then in
- * order what came from outside: keys, window sizes, the power button, and the
- * result of each disk operation. It needs no disk image to be replayed. Times
- * are those of the machine's virtual clock.
+ * order what came from outside: keys, window sizes, the power button, frames,
+ * and the result of each disk operation. It needs no disk image to be replayed.
+ * Times are those of the machine's virtual clock.
  *
  * Chunks: a header (struct record_head), then the payload as a zstd frame with
  * a checksum. All integers are little-endian. A file that ends early, as after
@@ -28,6 +28,7 @@ enum record_kind {
     RECORD_BREAK,
     RECORD_RESIZE,
     RECORD_BUTTON,
+    RECORD_PACKET,
     /* When the guest asks for it. */
     RECORD_DISK,
     RECORD_END, /* struct record_end; the last */
@@ -58,10 +59,11 @@ struct recorder;
 
 /*
  * Creates (or empties) the file; writes configuration, kernel and initramfs.
- * disks: as many as cfg has, opened.
+ * nets and disks: as many as cfg has, opened.
  */
 int recorder_open(struct recorder **r, const char *path,
-                  const struct machine_config *cfg, const struct disk *disks,
+                  const struct machine_config *cfg,
+                  const struct net_config *nets, const struct disk *disks,
                   const struct record_origin *o, struct error *err) must_check;
 /* A failure is reported once; the guest goes on, unrecorded. */
 void recorder_put(struct recorder *r, enum record_kind kind, uint64_t time,

@@ -92,7 +92,7 @@ static void put_state(struct machine *m, struct state_writer *w, bool fork)
 {
     unsigned i;
 
-    config_put(w, m->cfg);
+    config_put(w, m->cfg, m->net_cfg);
     for (i = 0; i < m->devices; i++)
         m->device[i]->ops->save(m->device[i], w);
     irqchip_save(&m->chip, w);

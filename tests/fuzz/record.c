@@ -100,7 +100,7 @@ static void put_any(struct fuzz *f)
 
 static void make(struct fuzz *f)
 {
-    uint64_t version = 1;
+    uint64_t version = 2;
 
     file_len = 0;
     put("RFRECORD", 8);
