@@ -9,6 +9,7 @@
 #include "machine/machine_int.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -66,6 +67,18 @@ void machine_cpu_wake(struct vcpu *cpu)
     pthread_mutex_lock(&mc->m->park_lock);
     pthread_cond_signal(&mc->wake);
     pthread_mutex_unlock(&mc->m->park_lock);
+}
+
+/*
+ * On a host with enough CPUs a yield returns at once, so nothing is lost;
+ * else the one waited for gets to run. With the machine alone there is nobody
+ * to wait for.
+ */
+void machine_cpu_relax(struct vcpu *cpu, unsigned rounds)
+{
+    (void)cpu;
+    (void)rounds;
+    sched_yield();
 }
 
 bool machine_cpu_gate(struct machine_cpu *mc)
@@ -268,6 +281,7 @@ static int machine_cpu_init(struct machine *m, unsigned i, uint32_t khz,
     cpu->intr = &machine_intr_ops;
     cpu->intr_ctx = mc;
     cpu->wake = machine_cpu_wake;
+    cpu->relax = m->cfg->cpus > 1 && !m->det ? machine_cpu_relax : NULL;
     cpu->apic_page = LAPIC_PAGE_OFF;
     cpu->tsc_khz = khz;
     if (m->det)

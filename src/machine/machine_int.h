@@ -215,6 +215,8 @@ extern const struct vcpu_intr_ops machine_intr_ops;
 extern const struct lapic_cpu_ops machine_lapic_ops;
 /* vcpu.wake: ends a halted vCPU's sleep. */
 void machine_cpu_wake(struct vcpu *cpu);
+/* vcpu.relax: lets other vCPUs have the host's CPU. */
+void machine_cpu_relax(struct vcpu *cpu, unsigned rounds);
 /* Makes its thread look at pause and leave, wherever it is. */
 void machine_cpu_kick(struct machine_cpu *mc);
 

@@ -90,6 +90,8 @@ int guest_mem_init_file(struct guest_mem *m, uint64_t size,
 
 void guest_mem_fini(struct guest_mem *m)
 {
+    if (m->pair)
+        munmap(m->pair, 2 * PAGE_SIZE);
     if (m->ram)
         munmap(m->ram, m->ram_size);
     if (m->code_map)
@@ -100,6 +102,28 @@ void guest_mem_fini(struct guest_mem *m)
     free(m->io[IO_PORT].regions);
     memset(m, 0, sizeof(*m));
     m->memfd = -1;
+}
+
+/* A second mapping of the page; of shared memory only [mremap(2)]. */
+static bool page_again(uint8_t *page, uint8_t *at)
+{
+    page = (uint8_t *)align_down((uintptr_t)page, PAGE_SIZE);
+    return mremap(page, 0, PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at;
+}
+
+uint8_t *guest_mem_join(struct guest_mem *m, uint8_t *first, uint8_t *second)
+{
+    if (!m->pair) {
+        void *p = mmap(NULL, 2 * PAGE_SIZE, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (p == MAP_FAILED)
+            return NULL;
+        m->pair = p;
+    }
+    return page_again(first, m->pair) && page_again(second, m->pair + PAGE_SIZE)
+               ? m->pair
+               : NULL;
 }
 
 int guest_mem_read(struct guest_mem *m, gpa_t gpa, void *buf, uint64_t len)

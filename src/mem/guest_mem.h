@@ -77,6 +77,8 @@ struct guest_mem {
     void (*code_written)(void *ctx, gpa_t page);
     void *code_ctx;
 
+    uint8_t *pair; /* two pages of address space, see guest_mem_join() */
+
     struct io_map io[2];      /* by enum io_kind */
     pthread_mutex_t *io_lock; /* the device lock */
     bool io_timed;            /* accesses are timed, in ticks of the TSC */
@@ -161,6 +163,14 @@ int guest_mem_write(struct guest_mem *m, gpa_t gpa, const void *buf,
  * buffers and the like).
  */
 void guest_mem_written(struct guest_mem *m, gpa_t gpa, uint64_t len);
+
+/*
+ * The page of RAM that holds `first` and the one that holds `second`, behind
+ * each other in the host's address space: so that one host instruction can
+ * reach over their border. Stays until the next call, which the caller has to
+ * exclude. NULL: the host does not let us.
+ */
+uint8_t *guest_mem_join(struct guest_mem *m, uint8_t *first, uint8_t *second);
 
 /*
  * I/O regions. The region stays the caller's and must outlive its place in

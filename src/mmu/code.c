@@ -6,7 +6,9 @@
  * is shared is code_map: a bit for each vCPU that has code of a page. The
  * order that makes it right: a vCPU sets its bit, makes all others give up
  * their right to write the page without looking, and only then decodes; a
- * writer looks at the map after it has stored.
+ * writer looks at the map after it has stored. Others give it up when they
+ * read their mail, between blocks: one that had it tells all to forget the
+ * page once more.
  */
 #include "mmu/mmu_int.h"
 
@@ -81,6 +83,18 @@ void mmu_post_forget(struct vcpu *cpu, gpa_t page)
     inbox_put(cpu, page);
 }
 
+static void tell_others(struct vcpu *cpu, gpa_t mail, unsigned map)
+{
+    struct mmu *m = mmu_of(cpu);
+
+    for (unsigned i = 0; i < m->peer_count; i++) {
+        struct vcpu *peer = m->peers[i];
+
+        if (peer != cpu && (map & BIT(peer->index)))
+            inbox_put(peer, mail);
+    }
+}
+
 void mmu_inbox(struct vcpu *cpu)
 {
     struct mmu *m = mmu_of(cpu);
@@ -105,23 +119,13 @@ void mmu_inbox(struct vcpu *cpu)
     }
     for (unsigned i = 0; i < count; i++) {
         gpa_t page = pages[i] & ~PAGE_OFFSET;
+        uint64_t n = page_number(cpu, page);
 
-        if (pages[i] & MAIL_PROTECT)
-            tlb_protect(cpu, guest_mem_ptr(cpu->mem, page, PAGE_SIZE));
-        else
-            forget_page(cpu, page_number(cpu, page));
-    }
-}
-
-static void tell_others(struct vcpu *cpu, gpa_t mail, unsigned map)
-{
-    struct mmu *m = mmu_of(cpu);
-
-    for (unsigned i = 0; i < m->peer_count; i++) {
-        struct vcpu *peer = m->peers[i];
-
-        if (peer != cpu && (map & BIT(peer->index)))
-            inbox_put(peer, mail);
+        /* what was written before this was read is not known to the reader */
+        if (!(pages[i] & MAIL_PROTECT))
+            forget_page(cpu, n);
+        else if (tlb_protect(cpu, guest_mem_ptr(cpu->mem, page, PAGE_SIZE)))
+            tell_others(cpu, page, cpu->mem->code_map[n]);
     }
 }
 
@@ -152,12 +156,14 @@ struct code_page *mmu_watch_code(struct vcpu *cpu, gpa_t page, unsigned off,
         rf_assert(cp);
         cp->gpa = page;
         m->by_page[n] = cp;
-        if (!atomic_fetch_or(&cpu->mem->code_map[n],
-                             (uint8_t)BIT(cpu->index))) {
-            /* nobody watched this page yet: it may be writable anywhere */
-            tlb_protect(cpu, guest_mem_ptr(cpu->mem, page, PAGE_SIZE));
+        /*
+         * Nobody watched this page yet: it may be writable anywhere. If
+         * another did, its mail may still be on the way, but what this vCPU
+         * writes it must itself see at once.
+         */
+        if (!atomic_fetch_or(&cpu->mem->code_map[n], (uint8_t)BIT(cpu->index)))
             tell_others(cpu, page | MAIL_PROTECT, ~0u);
-        }
+        tlb_protect(cpu, guest_mem_ptr(cpu->mem, page, PAGE_SIZE));
     }
     cp->granules |= granule_mask(off, len);
     return cp;

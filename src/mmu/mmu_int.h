@@ -38,8 +38,8 @@ static inline struct mmu *mmu_of(const struct vcpu *cpu)
     return cpu->mmu_state;
 }
 
-/* Takes tag_w from all entries that map this page of RAM. */
-void tlb_protect(struct vcpu *cpu, const uint8_t *host);
+/* Takes tag_w from all entries that map this page of RAM; was there one? */
+bool tlb_protect(struct vcpu *cpu, const uint8_t *host);
 
 /* A store to [off, off + len) of a page whose code_map is not 0. */
 void code_store(struct vcpu *cpu, gpa_t page, unsigned off, unsigned len);

@@ -379,19 +379,23 @@ int mmu_fetch(struct vcpu *cpu, gva_t gva, const uint8_t **host, gpa_t *gpa)
     return 0;
 }
 
-void tlb_protect(struct vcpu *cpu, const uint8_t *host)
+bool tlb_protect(struct vcpu *cpu, const uint8_t *host)
 {
     struct mmu *m = mmu_of(cpu);
+    bool had = false;
 
     for (unsigned i = 0; i < TLB_MODES; i++) {
         for (unsigned j = 0; j < TLB_SIZE; j++) {
             struct tlb_entry *e = &m->tlb[i][j];
 
             if (e->tag_w &&
-                (e->tag_w & ~PAGE_OFFSET) + e->addend == (uintptr_t)host)
+                (e->tag_w & ~PAGE_OFFSET) + e->addend == (uintptr_t)host) {
                 e->tag_w = 0;
+                had = true;
+            }
         }
     }
+    return had;
 }
 
 static const struct vcpu_mmu_ops mmu_ops = {

@@ -2,9 +2,10 @@
 /*
  * access.c - operands that the inline paths of access.h leave over.
  *
- * LOCK semantics [SDM 3A 8.1]: on RAM inside a page the host's own atomics,
- * which host and guest share; across pages a process-wide lock, which orders
- * split locks among each other only (Linux avoids them; hardware may too).
+ * LOCK semantics [SDM 3A 8.1]: on RAM the host's own atomics, which host and
+ * guest share; across pages that are not neighbours in the host's address
+ * space too, through a second mapping, which one at a time may have. With I/O
+ * there is only that lock.
  */
 #include "x86/access.h"
 
@@ -316,25 +317,46 @@ static bool host_cmpxchg(void *p, unsigned width, uint64_t *old, uint64_t val)
     }
 }
 
-bool ref_cmpxchg(const struct ref *ref, uint64_t *old, uint64_t val)
+/* p: where the host reaches all of it. */
+static bool ref_cmpxchg_at(const struct ref *ref, void *p, uint64_t *old,
+                           uint64_t val)
 {
-    uint64_t now;
-    bool done;
+    bool done = host_cmpxchg(p, ref->width, old, val);
 
-    if (ref->kind == REF_HOST) {
-        done = host_cmpxchg(ref->p, ref->width, old, val);
-        if (done)
-            ref_written(ref, &val);
-        else
-            ref_read(ref, old);
-        return done;
-    }
-    pthread_mutex_lock(&split_lock);
-    now = ref_get(ref);
-    done = now == (*old & width_mask(ref->width));
+    if (done)
+        ref_written(ref, &val);
+    else
+        ref_read(ref, old);
+    return done;
+}
+
+/* Registers, and I/O, where nothing is atomic anyway. */
+static bool ref_cmpxchg_slowly(const struct ref *ref, uint64_t *old,
+                               uint64_t val)
+{
+    uint64_t now = ref_get(ref);
+    bool done = now == (*old & width_mask(ref->width));
+
     if (done)
         ref_set(ref, val);
     *old = now;
+    return done;
+}
+
+bool ref_cmpxchg(const struct ref *ref, uint64_t *old, uint64_t val)
+{
+    uint8_t *pair = NULL;
+    bool done;
+
+    if (ref->kind == REF_HOST)
+        return ref_cmpxchg_at(ref, ref->p, old, val);
+    if (ref->kind == REF_SPLIT && ref->p && ref->p + ref->first == ref->p2)
+        return ref_cmpxchg_at(ref, ref->p, old, val);
+    pthread_mutex_lock(&split_lock);
+    if (ref->kind == REF_SPLIT && ref->p && ref->p2)
+        pair = guest_mem_join(ref->cpu->mem, ref->p, ref->p2);
+    done = pair ? ref_cmpxchg_at(ref, pair + PAGE_SIZE - ref->first, old, val)
+                : ref_cmpxchg_slowly(ref, old, val);
     pthread_mutex_unlock(&split_lock);
     return done;
 }

@@ -252,8 +252,8 @@ void ref_get_bytes(const struct ref *ref, void *buf);
 void ref_set_bytes(const struct ref *ref, const void *buf);
 /*
  * Atomically replaces `*old` by `val`: false, with *old refreshed, if the
- * memory held something else. Host atomics on RAM, a global lock across
- * pages, plain get and set on registers and I/O.
+ * memory held something else. Host atomics on RAM, plain get and set on
+ * registers and I/O.
  */
 bool ref_cmpxchg(const struct ref *ref, uint64_t *old, uint64_t val);
 

@@ -104,12 +104,26 @@ static enum step exit_traced(struct vcpu *cpu, const struct insn *in)
     return step;
 }
 
+/*
+ * Serializing instructions, and I/O, wait until all stores are seen
+ * [SDM 3A 9.3]. Guest stores are host stores: so a fence of the host's.
+ */
+#define E(name) BIT64(EXIT_##name)
+static const uint64_t exit_drains =
+    E(CPUID) | E(WRMSR) | E(MOV_TO_CR) | E(MOV_TO_DR) | E(INVLPG) | E(INVPCID) |
+    E(LGDT) | E(LIDT) | E(LLDT) | E(LTR) | E(INVD) | E(WBINVD) | E(IN) |
+    E(OUT) | E(INS) | E(OUTS);
+#undef E
+_Static_assert(EXIT_COUNT <= 64, "bits of exit_drains");
+
 enum step exit_run(struct vcpu *cpu, const struct insn *in)
 {
     uint64_t t0 = stats_begin(&cpu->stats);
-    enum step step =
-        trace_on(cpu, TRACE_EXIT) ? exit_traced(cpu, in) : in->sem(cpu, in);
+    enum step step;
 
+    if (exit_drains >> in->exit & 1)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    step = trace_on(cpu, TRACE_EXIT) ? exit_traced(cpu, in) : in->sem(cpu, in);
     stats_meter(&cpu->stats, &cpu->stats.exit[in->exit], t0);
     return step;
 }

@@ -261,6 +261,27 @@ static enum step sem_fence(struct vcpu *cpu, const struct insn *in)
     return STEP_NEXT;
 }
 
+/*
+ * PAUSE in a loop: the vCPU waits for another, which may be waiting for the
+ * host CPU that this one burns. Hardware has the same remedy, PAUSE-loop
+ * exiting [SDM 3C 25.1.3]: PAUSEs in a row, each not far behind the last.
+ */
+#define PAUSE_GAP  64 /* instructions, at most, between two of a loop */
+#define PAUSE_LOOP 64 /* of them until it is one: a few microseconds */
+
+static enum step sem_pause(struct vcpu *cpu, const struct insn *in)
+{
+    uint64_t now = vcpu_insns(cpu);
+
+    (void)in;
+    if (now - cpu->pause_last > PAUSE_GAP)
+        cpu->pauses = 0;
+    cpu->pause_last = now;
+    if (!(++cpu->pauses % PAUSE_LOOP) && cpu->relax)
+        cpu->relax(cpu, cpu->pauses / PAUSE_LOOP);
+    return STEP_NEXT;
+}
+
 static enum step sem_serialize(struct vcpu *cpu, const struct insn *in)
 {
     (void)cpu;
@@ -360,7 +381,7 @@ const struct sem_entry sem_system_table[] = {
     E(SFENCE, 0, sem_fence, 0),
     E(SERIALIZE, INSN_SYNC, sem_serialize, 0),
     E(NOP, 0, sem_nop, 0),
-    E(PAUSE, 0, sem_nop, 0),
+    E(PAUSE, 0, sem_pause, 0),
     E(ENDBR32, 0, sem_nop, 0),
     E(ENDBR64, 0, sem_nop, 0),
     E(PREFETCH, 0, sem_nop, 0),

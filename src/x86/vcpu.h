@@ -4,7 +4,8 @@
  *
  * Whatever an engine keeps elsewhere while it runs, this struct is complete
  * and current whenever run() has returned. One host thread owns a vCPU; only
- * `attn` (through vcpu_attn_set) and `inbox` may be touched by another.
+ * `attn` (through vcpu_attn_set), `sipi_vector` and `inbox` may be touched by
+ * another.
  *
  * Status flags are lazy, see x86/flags.h. In the middle of a block `rip` is
  * stale: the instruction knows its place (insn_rip(), insn_next_rip()).
@@ -180,11 +181,11 @@ struct vcpu {
     bool nmi_blocked; /* until IRET */
     bool halted;      /* HLT, or wait-for-SIPI when !running */
     bool wait_sipi;
-    bool shutdown; /* triple fault */
-    uint8_t sipi_vector;
-    uint8_t delivering; /* depth of exception delivery, for #DF */
-    bool db_pending;    /* single-step or data breakpoint trap pending */
-    uint64_t db_bits;   /* DR6 bits it will set */
+    bool shutdown;               /* triple fault */
+    _Atomic uint8_t sipi_vector; /* before ATTN_SIPI, by another vCPU */
+    uint8_t delivering;          /* depth of exception delivery, for #DF */
+    bool db_pending;  /* single-step or data breakpoint trap pending */
+    uint64_t db_bits; /* DR6 bits it will set */
 
     unsigned index; /* 0 is the bootstrap processor */
     uint32_t apic_id;
@@ -195,7 +196,15 @@ struct vcpu {
     void *intr_ctx;
     /* The machine's: ends a halted vCPU's sleep. Any thread; may be NULL. */
     void (*wake)(struct vcpu *cpu);
-    gpa_t apic_page; /* xAPIC MMIO page, or UINT64_MAX: off or x2APIC */
+    /*
+     * The machine's: this vCPU waits for another one in a loop of PAUSEs, and
+     * has done so `rounds` times (from 1) since it last did something else.
+     * NULL: it may spin.
+     */
+    void (*relax)(struct vcpu *cpu, unsigned rounds);
+    uint64_t pause_last; /* vcpu_insns() of its last PAUSE */
+    unsigned pauses;     /* in a row, close to each other */
+    gpa_t apic_page;     /* xAPIC MMIO page, or UINT64_MAX: off or x2APIC */
 
     struct vcpu_debug *debug; /* x86/debug.h; NULL: no debugger */
     uint32_t trace;           /* enum trace_cat; 0: off */

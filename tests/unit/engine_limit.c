@@ -223,10 +223,58 @@ static void random_numbers_are_the_seeds(void)
     }
 }
 
+/* --- PAUSE --- */
+
+extern const uint8_t spin[], spin_end[];
+__asm__(".pushsection .rodata\n"
+        ".code32\n"
+        "spin: mov $1000, %ecx\n"
+        "1: pause\n"
+        "cmp %eax, 0x8000\n"
+        "loop 1b\n"
+        "mov $1000, %ecx\n"
+        "2: pause\n" /* now and then, with work between */
+        "mov $50, %edx\n"
+        "3: dec %edx\n"
+        "jnz 3b\n"
+        "loop 2b\n"
+        "hlt\n"
+        "spin_end:\n"
+        ".code64\n"
+        ".popsection");
+
+static unsigned relaxed, relax_rounds;
+
+static void relax(struct vcpu *who, unsigned rounds)
+{
+    CHECK(who == cpu);
+    relaxed++;
+    relax_rounds = rounds;
+}
+
+static void a_loop_of_pauses_lets_others_run(void)
+{
+    struct error err;
+
+    for (unsigned i = 0; engines[i]; i++) {
+        if (engines[i]->probe(&err))
+            continue;
+        start(engines[i], VCPU_UNIT_MAX);
+        memcpy(mem.ram + ENTRY, spin, (size_t)(spin_end - spin));
+        cpu->relax = relax;
+        relaxed = relax_rounds = 0;
+        CHECK_EQ(engines[i]->run(cpu, &err), ENGINE_HALTED);
+        CHECK_EQ(relaxed, 1000 / 64);
+        CHECK_EQ(relax_rounds, 1000 / 64);
+        finish(engines[i]);
+    }
+}
+
 int main(void)
 {
     RUN(every_exact_engine_stops_where_single_steps_do);
     RUN(a_limit_can_come_nearer_and_go_away);
     RUN(random_numbers_are_the_seeds);
+    RUN(a_loop_of_pauses_lets_others_run);
     return test_status();
 }

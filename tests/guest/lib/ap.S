@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ap.S - a second processor from its SIPI in real mode to a 64-bit function.
+ * ap.S - another processor from its SIPI in real mode to a 64-bit function.
  *
  * The first part is copied to 0x8000 (SIPI vector 8) and is addressed so.
  */
@@ -40,7 +40,11 @@ ap32:
     ljmp $8, $ap64
     .code64
 ap64:
-    mov $ap_stack_top, %rsp
+    mov $1, %eax
+    cpuid
+    shr $24, %ebx /* the APIC's ID: which stack */
+    shl $13, %ebx
+    lea ap_stacks(%rbx), %rsp
     lidt ap_idt_pointer
     xor %ebp, %ebp
     call *ap_fn
@@ -56,6 +60,5 @@ ap_fn:
     .quad 0
     .bss
     .balign 16
-    .skip 8192
-ap_stack_top:
-    .skip 16
+ap_stacks: /* 8 KiB each, downwards, for 1 to 7 */
+    .skip 8192 * 8

@@ -306,3 +306,12 @@ void pit_set(unsigned mode, uint16_t count);
 bool wait_for(volatile unsigned *p, unsigned want);
 /* Starts processor `id` in fn on its own stack, by INIT and SIPI (64-bit). */
 void ap_start(unsigned id, void (*fn)(void));
+
+/* --- several processors, each with a task: crew.c, 64-bit --- */
+#define CREW_MAX 8
+/* Starts processors 1 to n - 1 with their local APICs on; false: not all. */
+bool crew_start(unsigned n);
+/* Runs fn(0) here and fn(1) to fn(n - 1) on the others; waits for all. */
+bool crew_run(unsigned n, void (*fn)(unsigned me));
+/* In fn: waits until all n have come here as often. */
+void crew_meet(unsigned me, unsigned n);
