@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/iov.h"
 #include "base/log.h"
 #include "io/disk_fork.h"
 
@@ -260,15 +261,6 @@ static int disk_do(struct disk *d, const struct disk_request *r,
 {
     return unlikely(d->tap != NULL) ? tap_request(d, r)
                                     : file_request(d, r, iov);
-}
-
-static uint64_t iov_bytes(const struct iovec *iov, unsigned n)
-{
-    uint64_t len = 0;
-
-    while (n--)
-        len += iov++->iov_len;
-    return len;
 }
 
 int disk_read(struct disk *d, struct iovec *iov, unsigned n, uint64_t off)

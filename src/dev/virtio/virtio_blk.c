@@ -18,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/iov.h"
 #include "base/log.h"
 
 #define F_SEG_MAX      BIT64(2)
@@ -112,27 +113,6 @@ static void req_free(struct virtio_blk *b, struct virtio_blk_req *r)
     b->free = r;
 }
 
-/* The bytes [off, off + len) of n vectors. */
-static unsigned iov_slice(struct iovec *to, const struct iovec *from,
-                          unsigned n, uint64_t off, uint64_t len)
-{
-    unsigned k = 0;
-
-    for (unsigned i = 0; i < n && len; i++) {
-        uint64_t have = from[i].iov_len;
-
-        if (off >= have) {
-            off -= have;
-            continue;
-        }
-        have = MIN(have - off, len);
-        to[k++] = (struct iovec){(char *)from[i].iov_base + off, have};
-        len -= have;
-        off = 0;
-    }
-    return k;
-}
-
 static bool sectors_valid(const struct virtio_blk *b, uint64_t sector,
                           uint64_t len)
 {
@@ -175,13 +155,15 @@ static uint8_t req_prepare(struct virtio_blk *b, struct virtio_blk_req *r)
         if (!sectors_valid(b, r->head.sector, in))
             return S_IOERR;
         r->len = in;
-        r->iov_n = iov_slice(r->iov, c->iov + c->out_n, c->in_n, 0, in);
+        r->iov_n =
+            iov_slice(r->iov, VIRTQ_IOV_MAX, c->iov + c->out_n, c->in_n, 0, in);
         return S_OK;
     case T_OUT:
         r->len = c->out_len - sizeof(r->head);
         if (b->disk->read_only || !sectors_valid(b, r->head.sector, r->len))
             return S_IOERR;
-        r->iov_n = iov_slice(r->iov, c->iov, c->out_n, sizeof(r->head), r->len);
+        r->iov_n = iov_slice(r->iov, VIRTQ_IOV_MAX, c->iov, c->out_n,
+                             sizeof(r->head), r->len);
         return S_OK;
     case T_FLUSH:
     case T_GET_ID:

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/iov.h"
+
 #define KERNEL_O_APPEND 02000
 /* A change this near to the last look may have left the times as they were. */
 #define RACY_NS 50000000u
@@ -93,28 +95,6 @@ int op_open(struct share_op *o)
         out->open_flags = open_keeps_cache(o->s, n);
     node_put(o->s, n);
     return rc < 0 ? rc : (int)sizeof(*out);
-}
-
-/* The bytes [off, off + len) of the vectors, at most `len`. */
-static unsigned iov_slice(struct iovec *to, unsigned max,
-                          const struct iovec *from, unsigned n, uint64_t off,
-                          uint64_t len)
-{
-    unsigned k = 0;
-
-    for (unsigned i = 0; i < n && len && k < max; i++) {
-        uint64_t have = from[i].iov_len;
-
-        if (off >= have) {
-            off -= have;
-            continue;
-        }
-        have = MIN(have - off, len);
-        to[k++] = (struct iovec){(char *)from[i].iov_base + off, have};
-        len -= have;
-        off = 0;
-    }
-    return k;
 }
 
 int op_read(struct share_op *o)
