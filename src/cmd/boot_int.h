@@ -42,6 +42,8 @@ int boot_open_saved(struct boot_args *a, struct error *err);
 void boot_close_saved(struct boot_args *a);
 int boot_replay(void *ctx, const char *v, struct error *err);
 int boot_restore(void *ctx, const char *v, struct error *err);
+/* Cuts `,word' off the text's end; `word=' has a value. False: not there. */
+bool boot_word_take(char *text, const char **value, const char *word);
 int boot_share(void *ctx, const char *v, struct error *err);
 int boot_restore_fds(void *ctx, const char *v, struct error *err);
 int boot_ready_fd(void *ctx, const char *v, struct error *err);

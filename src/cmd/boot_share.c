@@ -12,7 +12,7 @@
 
 #include "io/share/share.h"
 
-static bool word_take(char *text, const char **value, const char *word)
+bool boot_word_take(char *text, const char **value, const char *word)
 {
     char *comma = strrchr(text, ',');
     size_t len = strlen(word);
@@ -74,11 +74,11 @@ int boot_share(void *ctx, const char *v, struct error *err)
                          v);
     strcpy(s->text, v);
     for (;;) {
-        if (word_take(s->text, &value, "ro"))
+        if (boot_word_take(s->text, &value, "ro"))
             ro = true;
-        else if (word_take(s->text, &value, "tag="))
+        else if (boot_word_take(s->text, &value, "tag="))
             tag = value;
-        else if (!word_take(s->text, &value, "rw"))
+        else if (!boot_word_take(s->text, &value, "rw"))
             break;
     }
     if (tag_set(s, tag, err))

@@ -14,6 +14,7 @@
 #include "base/iov.h"
 #include "base/log.h"
 #include "io/disk_fork.h"
+#include "io/qcow2.h"
 
 #define ZERO_CHUNK (64 * 1024)
 #define IOV_BATCH  256u
@@ -25,11 +26,7 @@ static int disk_size(struct disk *d, const struct stat *st, struct error *err)
     if (d->block_device && ioctl(d->fd, BLKGETSIZE64, &bytes))
         return error_set(err, errno, "disk %s: cannot get its size: %s",
                          d->path, strerror(errno));
-    d->size = bytes & ~(uint64_t)(DISK_SECTOR - 1);
-    if (d->size != bytes)
-        log_warn("disk %s: size is not a multiple of %u: the last %u bytes "
-                 "are not used",
-                 d->path, DISK_SECTOR, (unsigned)(bytes - d->size));
+    d->size = bytes;
     return 0;
 }
 
@@ -67,8 +64,8 @@ static int disk_check(struct disk *d, struct error *err)
     return disk_size(d, &st, err);
 }
 
-int disk_open(struct disk *d, const char *path, bool read_only,
-              struct error *err)
+static int file_open(struct disk *d, const char *path, bool read_only,
+                     struct error *err)
 {
     /* O_NONBLOCK: a FIFO must not hold us; it means nothing for files. */
     int flags = O_CLOEXEC | O_NONBLOCK | (read_only ? O_RDONLY : O_RDWR);
@@ -91,6 +88,42 @@ int disk_open(struct disk *d, const char *path, bool read_only,
     return -err->code;
 }
 
+int disk_open(struct disk *d, const char *path, bool read_only,
+              struct error *err)
+{
+    uint64_t bytes;
+
+    if (file_open(d, path, read_only, err))
+        return -err->code;
+    bytes = d->size;
+    d->size = align_down(bytes, DISK_SECTOR);
+    if (d->size != bytes)
+        log_warn("disk %s: size is not a multiple of %u: the last %u bytes "
+                 "are not used",
+                 d->path, DISK_SECTOR, (unsigned)(bytes - d->size));
+    return 0;
+}
+
+int disk_open_format(struct disk *d, const char *path, bool read_only,
+                     bool qcow2, unsigned depth, struct error *err)
+{
+    if (!qcow2)
+        return disk_open(d, path, read_only, err);
+    if (file_open(d, path, read_only, err))
+        return -err->code;
+    if (!qcow2_open(d, depth, err))
+        return 0;
+    disk_close(d);
+    return -err->code;
+}
+
+bool disk_named_qcow2(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+
+    return dot && !strcmp(dot, ".qcow2");
+}
+
 int disk_open_tap(struct disk *d, const char *name, uint64_t size,
                   bool read_only, struct disk_tap *tap, struct error *err)
 {
@@ -103,6 +136,8 @@ int disk_open_tap(struct disk *d, const char *name, uint64_t size,
 void disk_close(struct disk *d)
 {
     disk_fork_close(d);
+    if (d->qcow2)
+        qcow2_close(d);
     if (d->fd >= 0)
         close(d->fd);
     d->fd = -1;
@@ -216,6 +251,8 @@ static int file_discard(struct disk *d, uint64_t off, uint64_t len)
 static int file_request(struct disk *d, const struct disk_request *r,
                         struct iovec *iov)
 {
+    if (d->qcow2)
+        return qcow2_request(d, r, iov);
     switch (r->op) {
     case DISK_READ:
         return file_read(d, iov, r->n, r->off);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * disk.h - a raw disk image or block device on the host.
+ * disk.h - a disk image (raw or qcow2) or block device on the host.
  *
  * The image is locked whole (an open file description lock), shared by
  * readers, exclusive for a writer, so that two machines cannot spoil it. The
@@ -16,6 +16,7 @@
 #define DISK_SECTOR 512u
 
 struct disk;
+struct qcow2;
 
 enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_ZERO, DISK_DISCARD };
 
@@ -47,10 +48,19 @@ struct disk {
     uint64_t size; /* bytes, a multiple of DISK_SECTOR */
     char *path;
     struct disk_tap *tap; /* NULL: none */
+    struct qcow2 *qcow2;  /* NULL: raw */
 };
 
 int disk_open(struct disk *d, const char *path, bool read_only,
               struct error *err) must_check;
+/*
+ * The format is what the user says, or the name: never what is in the image,
+ * for there a guest with a raw disk could say that it stands on any file.
+ * depth: images above this one, 0 for a disk.
+ */
+int disk_open_format(struct disk *d, const char *path, bool read_only,
+                     bool qcow2, unsigned depth, struct error *err) must_check;
+bool disk_named_qcow2(const char *path);
 /* A copy: writes go nowhere else, and are lost with the disk. */
 int disk_open_copy(struct disk *d, const char *path,
                    struct error *err) must_check;

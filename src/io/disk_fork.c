@@ -366,6 +366,11 @@ int disk_fork_begin(struct disk *d, unsigned *fork, struct error *err)
     unsigned n = 0;
 
     if (!f) {
+        if (d->qcow2)
+            return error_set(err, ENOTSUP,
+                             "disk %s: a qcow2 image cannot be forked; "
+                             "qemu-img convert -O raw makes one that can",
+                             d->path);
         if (d->tap)
             return error_set(err, ENOTSUP, "disk %s: cannot be forked",
                              d->path);

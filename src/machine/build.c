@@ -184,15 +184,20 @@ static int step_disk(struct machine *m, unsigned i, struct error *err)
 {
     const struct machine_config *cfg = m->cfg;
     struct disk *d = &m->disk[i];
-    bool ro = cfg->disk[i].read_only;
+    bool ro = cfg->disk[i].read_only, qcow2 = cfg->disk[i].qcow2;
 
+    if (cfg->lockstep && !cfg->replay && !ro && qcow2)
+        return error_set(err, ENOTSUP,
+                         "disk %s: a copy of a qcow2 image cannot be made; "
+                         "add ,ro",
+                         cfg->disk[i].path);
     if (cfg->lockstep && !cfg->replay && !ro)
         return disk_open_copy(d, cfg->disk[i].path, err);
     if (cfg->restore && snapshot_forked(cfg->restore))
         return disk_fork_open(d, cfg->disk[i].path, ro,
                               snapshot_reader(cfg->restore), i, err);
     if (!cfg->replay)
-        return disk_open(d, cfg->disk[i].path, ro, err);
+        return disk_open_format(d, cfg->disk[i].path, ro, qcow2, 0, err);
     return disk_open_tap(d, cfg->disk[i].path,
                          replayer_disk_size(cfg->replay, i), ro, NULL, err);
 }

@@ -106,6 +106,8 @@ void config_put(struct state_writer *w, const struct machine_config *cfg,
         put_path(w, name, cfg->disk[i].path);
         snprintf(name, sizeof(name), "disk%u_ro", i);
         state_put(w, name, cfg->disk[i].read_only);
+        snprintf(name, sizeof(name), "disk%u_qcow2", i);
+        state_put(w, name, cfg->disk[i].qcow2);
     }
     state_end(w);
     for (i = 0; i < cfg->nets; i++)
@@ -134,6 +136,8 @@ void config_get(struct state_reader *r, struct machine_config *cfg,
             cfg->disk[i].path = "";
         snprintf(name, sizeof(name), "disk%u_ro", i);
         cfg->disk[i].read_only = state_get_max(r, name, 1);
+        snprintf(name, sizeof(name), "disk%u_qcow2", i);
+        cfg->disk[i].qcow2 = state_get_max(r, name, 1);
     }
     cfg->nets = (unsigned)state_get_max(r, "networks", MACHINE_NETS_MAX);
     for (i = 0; i < cfg->nets; i++)

@@ -31,7 +31,7 @@ struct machine_config {
     const char *cpu; /* MODEL[,-feature]..., NULL: the default */
     struct {
         const char *path;
-        bool read_only;
+        bool read_only, qcow2;
     } disk[MACHINE_DISKS_MAX];
     unsigned disks;
     struct {
