@@ -59,9 +59,11 @@ static void use(struct disk *d, struct fuzz *f, unsigned times)
 {
     while (times-- && !fuzz_done(f)) {
         uint64_t off = fuzz16(f) % (d->size / 512) * 512;
-        uint64_t len = MIN(512ull * fuzz8(f), d->size - off);
-        struct iovec iov = {data, MIN(len, sizeof(data))};
+        uint64_t len = 512ull * (fuzz8(f) & 127);
+        struct iovec iov = {data, 0};
 
+        len = MIN(len, d->size - off);
+        iov.iov_len = len;
         memset(data, fuzz8(f), sizeof(data));
         switch (fuzz8(f) & 7) {
         case 0:

@@ -35,7 +35,7 @@ static int sh(const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(cmd, sizeof(cmd), fmt, ap);
     va_end(ap);
-    snprintf(full, sizeof(full), "cd %s && %s >log 2>&1", dir, cmd);
+    snprintf(full, sizeof(full), "cd %s && (%s) >log 2>&1", dir, cmd);
     return WEXITSTATUS(system(full));
 }
 
@@ -202,8 +202,8 @@ static void compressed_and_backed_images_too(void)
         random_model();
         work("base", how[i]);
         random_model();
-        CHECK_EQ(sh("dd if=raw of=short bs=1000000 count=1"), 0);
-        memset(model + 1000000 / 512 * 512, 0, SIZE - 1000000 / 512 * 512);
+        CHECK_EQ(sh("dd if=raw of=short bs=1000448 count=1"), 0);
+        memset(model + 1000448, 0, SIZE - 1000448);
         CHECK_EQ(sh("qemu-img create -f qcow2 -F raw -b short a %u", SIZE), 0);
         work("a", "short raw");
     }
