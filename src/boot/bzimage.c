@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bzimage.c - Linux's bzImage by the 64-bit boot protocol.
+ * bzimage.c - Linux's bzImage by the 64-bit boot protocol, or, if the kernel
+ * has no such entry, by the 32-bit one.
  *
  * The setup header sits at 0x1f1 of the file; the protected-mode part follows
- * the setup sectors, and is entered 0x200 bytes in, with RSI pointing to the
- * boot parameters ("zero page"). Offsets and names: Linux,
- * Documentation/arch/x86/boot.rst and zero-page.rst.
+ * the setup sectors, and is entered 0x200 bytes in (32 bits: at its start),
+ * with RSI pointing to the boot parameters ("zero page"). Offsets and names:
+ * Linux, Documentation/arch/x86/boot.rst and zero-page.rst.
  */
 #include "boot/boot_int.h"
 
@@ -46,6 +47,7 @@ struct bzimage {
     uint64_t load, init_size;
     uint64_t initrd_max;
     uint32_t cmdline_max;
+    bool wide; /* has a 64-bit entry */
 };
 
 static int bzimage_bad(const struct boot_source *src, struct error *err,
@@ -67,8 +69,7 @@ static int bzimage_parse(const struct boot_source *src, struct bzimage *bz,
         return bzimage_bad(src, err,
                            "boot protocol older than 2.12; give a "
                            "kernel of this decade");
-    if (!(get_le16(h + HDR_XLOADFLAGS) & 1))
-        return bzimage_bad(src, err, "not a 64-bit kernel; give an x86-64 one");
+    bz->wide = get_le16(h + HDR_XLOADFLAGS) & 1;
     bz->code_off = (sects + 1) * 512;
     if (bz->code_off + 0x400 > src->kernel.size)
         return bzimage_bad(src, err, "truncated; get it again");
@@ -171,8 +172,8 @@ int boot_bzimage(const struct boot_source *src, struct guest_mem *m,
     if (bzimage_parse(src, &bz, err) || bzimage_whole(src, &bz, err) ||
         bzimage_fits(src, &bz, m, err) || bzimage_place(src, &bz, m, err))
         return -err->code;
-    out->mode = BOOT_LONG;
-    out->rip = bz.load + 0x200;
+    out->mode = bz.wide ? BOOT_LONG : BOOT_PROT;
+    out->rip = bz.load + (bz.wide ? 0x200 : 0);
     out->rsi = BOOT_PARAMS;
     return 0;
 }

@@ -275,7 +275,16 @@ static void out_ready(struct loop_fd *lf, uint32_t events)
  * the virtio console, so what comes before then is for the latter; and that
  * driver throws away what comes while it starts. So a new listener has to
  * last a while first, or to say something.
+ *
+ * A distribution may load that driver and never use it, its login prompt
+ * being on the serial port: if that port has spoken since, and the virtio
+ * console has not, then input is for the serial port.
  */
+static bool virtio_listens(struct console *c)
+{
+    return chardev_ready(&c->virtio) && (c->virtio_spoke || !c->serial_spoke);
+}
+
 static struct chardev *in_target(struct console *c)
 {
     bool keep = c->settled && c->listener == &c->serial;
@@ -283,7 +292,7 @@ static struct chardev *in_target(struct console *c)
 
     if (!c->virtio.client)
         return &c->serial;
-    if (chardev_ready(&c->virtio))
+    if (virtio_listens(c))
         now = &c->virtio;
     else if (keep || chardev_room(&c->serial))
         now = &c->serial;
@@ -562,6 +571,8 @@ static size_t serial_write(struct chardev *chr, const uint8_t *b, size_t len)
     size_t n = console_write(c, b, len);
 
     views_write(c, b, n);
+    c->serial_spoke = chardev_ready(&c->virtio);
+    c->virtio_spoke &= c->serial_spoke; /* not before a reset */
     c->serial_waits |= n < len;
     return n;
 }
@@ -572,6 +583,7 @@ static size_t virtio_write(struct chardev *chr, const uint8_t *b, size_t len)
     size_t n = console_write(c, b, len);
 
     views_write(c, b, n);
+    c->virtio_spoke = true;
     c->virtio_waits |= n < len;
     if (c->listener == chr && !c->settled)
         timer_arm(&c->settle, 0); /* it lives */

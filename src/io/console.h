@@ -5,7 +5,8 @@
  *
  * Output of both goes to stdout, through a bounded buffer, never blocking.
  * Input goes to the virtio console as soon as that one takes any; the serial
- * port gets it when the virtio console does not come. A terminal on stdin is
+ * port gets it when the virtio console does not come, or says nothing while
+ * the serial port does. A terminal on stdin is
  * put in raw mode, with Ctrl-A as escape; it is restored by console_fini(), by
  * the crash hooks, by whoever calls console_restore() from a signal handler,
  * and after SIGKILL by a small process that waits for our end.
@@ -66,6 +67,7 @@ struct console {
     bool out_opened; /* out.fd is ours to close */
     bool tty, escape;
     unsigned deferred; /* keys that events->input has, and we not back */
+    bool serial_spoke, virtio_spoke; /* since the latter's driver is there */
     bool serial_waits, virtio_waits; /* their last write was short */
     uint8_t in_buf[CONSOLE_IN_MAX];
     unsigned in_len;
