@@ -467,8 +467,12 @@ uint64_t cpu_xcr0_allowed(const struct cpu_model *m)
 #define LEAF_EXT_LAST 0x80000008u
 #define LEAF_HV       0x40000000u
 
-/* Sapphire Rapids' numbers: no retbleed, no gather or register file leaks. */
-#define CPU_SIGNATURE 0x000806f8u
+/*
+ * Sierra Forest's numbers: no retbleed, no gather or register file leaks. And
+ * no AVX-512: programs with a function for each model (GCC's target_clones)
+ * go by these numbers alone.
+ */
+#define CPU_SIGNATURE 0x000a06f3u
 
 uint32_t cpu_crystal_hz(const struct vcpu *cpu)
 {
