@@ -371,6 +371,12 @@ static const struct option_spec boot_options[] = {
      boot_restore},
     {"restore-fds", NULL, "STATE:MEMORY", NULL, boot_restore_fds},
     {"ready-fd", NULL, "FD", NULL, boot_ready_fd},
+    {"daemonize", NULL, NULL,
+     "go to the background once the machine runs; see\n"
+     "ringfence ctl NAME console",
+     boot_daemonize},
+    {"pidfile", NULL, "FILE", "has the process ID while the machine runs",
+     boot_pidfile},
     {"lockstep", NULL, "FD", NULL, boot_lockstep},
     {"trace", NULL, "CAT[,CAT]...",
      "show events: insn, block, exit, intr, exc, walk,\n"
@@ -481,10 +487,31 @@ static int boot_status(const struct machine_result *r)
     return EXIT_HOST;
 }
 
+/* In --daemonize's parent: until there is a machine. */
+static int boot_machine(struct boot_args *a)
+{
+    struct machine_result res = {0};
+    struct error err = {0};
+    int status, rc = boot_detach(a, &status, &err);
+
+    if (!rc && status >= 0)
+        return status;
+    if (!rc)
+        rc = boot_pid_write(a, &err);
+    if (!rc) {
+        console_guard_signals();
+        rc = machine_run(&a->cfg, &res, &err);
+        boot_pid_remove(a);
+    }
+    if (!rc)
+        return boot_status(&res);
+    boot_not_ready(&a->cfg, &err);
+    return command_error(a->command, &err, EXIT_HOST);
+}
+
 int boot_run(const char *command, uint32_t trace, int argc, char **argv)
 {
     struct boot_args *a = calloc(1, sizeof(*a));
-    struct machine_result res = {0};
     struct error err = {0};
     int status;
 
@@ -508,13 +535,7 @@ int boot_run(const char *command, uint32_t trace, int argc, char **argv)
         if (a->cfg.verbose && a->cfg.stats.format == STATS_NONE)
             a->cfg.stats.format = STATS_TABLE;
         log_set_level(a->cfg.verbose ? LOG_DEBUG : LOG_INFO);
-        console_guard_signals();
-        if (machine_run(&a->cfg, &res, &err)) {
-            boot_not_ready(&a->cfg, &err);
-            status = command_error(command, &err, EXIT_HOST);
-        } else {
-            status = boot_status(&res);
-        }
+        status = boot_machine(a);
     }
     boot_close_saved(a);
     lockstep_close(a->cfg.lockstep);

@@ -31,6 +31,7 @@ struct boot_args {
     bool net_none; /* --net none */
     const char *publish[NET_FORWARDS_MAX];
     unsigned publishes;
+    const char *pidfile;
     bool list; /* --help, --engine help, ...: printed, done */
 };
 
@@ -49,6 +50,14 @@ int boot_restore_fds(void *ctx, const char *v, struct error *err);
 int boot_ready_fd(void *ctx, const char *v, struct error *err);
 /* Tells whoever waits on --ready-fd why there is no machine. */
 void boot_not_ready(const struct machine_config *c, const struct error *err);
+
+/* boot_daemon.c */
+int boot_daemonize(void *ctx, const char *v, struct error *err);
+int boot_pidfile(void *ctx, const char *v, struct error *err);
+/* Returns in the child, with *status -1; in the parent with its status. */
+int boot_detach(struct boot_args *a, int *status, struct error *err);
+int boot_pid_write(const struct boot_args *a, struct error *err);
+void boot_pid_remove(const struct boot_args *a);
 
 /* boot_net.c: when all options have been read. */
 int boot_check_nets(struct boot_args *a, struct error *err);

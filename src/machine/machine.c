@@ -106,6 +106,8 @@ static void machine_tell_ready(const struct machine *m)
 {
     if (m->cfg->ready_fd > 0 && write(m->cfg->ready_fd, "ok\n", 3) != 3)
         log_warn("nobody waits for this machine to be ready");
+    if (m->cfg->detach && dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
+        log_warn("cannot let go of the terminal");
 }
 
 static int machine_live(struct machine *m, struct error *err)

@@ -43,6 +43,7 @@ struct machine_config {
     unsigned nets;
     bool no_reboot;
     int ready_fd;     /* told "ok\n" when it runs, closed with it; 0: nobody */
+    bool detach;      /* stderr goes where stdout goes, once it runs */
     const char *name; /* of its control socket; NULL: it makes one up */
     bool verbose;
     const char *symbols; /* file for the kernel's names; NULL: the guest's */
