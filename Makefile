@@ -40,6 +40,7 @@ help:
 	@echo 'make run          boot Debian to a shell (SUITE=bookworm|trixie)'
 	@echo 'make check        the fast tests'
 	@echo 'make test         all tests'
+	@echo 'make test-distro  real distributions; makes a Debian first, as root'
 	@echo 'make check-style  layers, headers, format'
 	@echo 'make bench        compare with QEMU, Bochs and the host'
 	@echo 'make install      to $$(DESTDIR)$$(PREFIX), PREFIX=$(PREFIX)'
@@ -106,6 +107,9 @@ test:
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	tests/run all
 
+test-distro: all
+	tests/distro/run
+
 bench:
 	@scripts/setup build run bench
 	@$(MAKE) --no-print-directory -j$$(nproc) all
@@ -125,5 +129,5 @@ clean:
 
 -include $(OBJ:.o=.d) $(TESTS:=.d) $(wildcard $(BUILD)/fuzz/*.d)
 
-.PHONY: all help unit-tests fuzzers run check test bench check-style install clean
+.PHONY: all help unit-tests fuzzers run check test test-distro bench check-style install clean
 .DELETE_ON_ERROR:
