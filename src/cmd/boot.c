@@ -331,6 +331,12 @@ static const struct option_spec boot_options[] = {
      "a port of the host's that leads into the guest;\n"
      "brings --net user if there is no network",
      boot_publish},
+    {"rng", NULL, NULL, "a virtio source of random numbers (/dev/hwrng)",
+     boot_rng},
+    {"balloon", NULL, NULL,
+     "a virtio balloon: memory that the guest frees goes\n"
+     "back to the host; ringfence ctl NAME balloon SIZE",
+     boot_balloon},
     {"engine", "accel", "NAME",
      "auto (the default), interp, interp-plain, or help", boot_engine},
     {"cpu", NULL, "MODEL",

@@ -67,6 +67,8 @@ int boot_restore_nets(struct machine_config *c,
 void boot_fork_nets(struct machine_config *c);
 int boot_net(void *ctx, const char *v, struct error *err);
 int boot_publish(void *ctx, const char *v, struct error *err);
+int boot_rng(void *ctx, const char *v, struct error *err);
+int boot_balloon(void *ctx, const char *v, struct error *err);
 
 /* Options, see options.h; ctx is a struct boot_args. trace.c */
 int boot_trace(void *ctx, const char *v, struct error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * boot_net.c - options for networks. A machine has none unless asked: it is
- * a fence first.
+ * boot_net.c - options for networks and small devices. A machine has none
+ * unless asked: it is a fence first.
  */
 #include "cmd/boot_int.h"
 
@@ -36,6 +36,22 @@ int boot_publish(void *ctx, const char *v, struct error *err)
         return error_set(err, EINVAL, "--publish %s: at most %d", v,
                          NET_FORWARDS_MAX);
     a->publish[a->publishes++] = v;
+    return 0;
+}
+
+int boot_rng(void *ctx, const char *v, struct error *err)
+{
+    (void)v;
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.rng = true;
+    return 0;
+}
+
+int boot_balloon(void *ctx, const char *v, struct error *err)
+{
+    (void)v;
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.balloon = true;
     return 0;
 }
 

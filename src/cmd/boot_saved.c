@@ -91,6 +91,10 @@ static const char *extra_option(const struct boot_args *a)
         return "--share";
     if ((c->nets || a->publishes) && a->replay_path)
         return "--net";
+    if (c->rng)
+        return "--rng";
+    if (c->balloon)
+        return "--balloon";
     if (c->disks && a->replay_path)
         return "--disk";
     if (c->deterministic && !a->replay_path)

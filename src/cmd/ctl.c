@@ -260,6 +260,10 @@ static const struct verb verbs[] = {
      "COUNT running copies, named NAME-1 and so on, or\n"
      "                        PREFIX-1",
      show_fields},
+    {"balloon", "?mib",
+     "take MIB of memory from it; with nothing, or to\n"
+     "                        see what became of it: its statistics",
+     show_fields},
     {"console", "", "its console, here; Ctrl-] leaves", NULL},
 };
 

@@ -437,6 +437,7 @@ static const struct machine_step machine_steps[] = {
     {"virtio disks", step_blk, NULL},
     {"shared folders' devices", machine_shares_plug, NULL},
     {"network cards", machine_net_cards, NULL},
+    {"small devices", machine_extras_init, NULL},
     {"ACPI", step_acpi, NULL},
     {"power", step_power, NULL},
 };

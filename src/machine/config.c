@@ -101,6 +101,8 @@ void config_put(struct state_writer *w, const struct machine_config *cfg,
     state_put(w, "no_reboot", cfg->no_reboot);
     state_put(w, "disks", cfg->disks);
     state_put(w, "networks", cfg->nets);
+    state_put(w, "rng", cfg->rng);
+    state_put(w, "balloon", cfg->balloon);
     for (i = 0; i < cfg->disks; i++) {
         snprintf(name, sizeof(name), "disk%u", i);
         put_path(w, name, cfg->disk[i].path);
@@ -140,6 +142,8 @@ void config_get(struct state_reader *r, struct machine_config *cfg,
         cfg->disk[i].qcow2 = state_get_max(r, name, 1);
     }
     cfg->nets = (unsigned)state_get_max(r, "networks", MACHINE_NETS_MAX);
+    cfg->rng = state_get_max(r, "rng", 1);
+    cfg->balloon = state_get_max(r, "balloon", 1);
     for (i = 0; i < cfg->nets; i++)
         get_net(r, i, &cfg->net[i]);
 }

@@ -307,6 +307,46 @@ static void do_resize(struct ctl_client *c, struct json_object *req)
     ctl_answer(c, NULL);
 }
 
+/* What it says of itself; newer statistics are on their way. */
+static void balloon_answer(struct ctl_client *c, struct virtio_balloon *b)
+{
+    struct json_object *o = json_object_new_object();
+    unsigned i;
+
+    json_object_object_add(o, "target_mib", number(b->target >> 8));
+    json_object_object_add(o, "actual_mib", number(b->actual >> 8));
+    json_object_object_add(o, "given_back_mib", number(b->reported / MiB));
+    for (i = 0; i < VIRTIO_BALLOON_STATS; i++)
+        if (b->stat_valid & BIT(i))
+            json_object_object_add(o, virtio_balloon_stat(i),
+                                   number(b->stat[i]));
+    virtio_balloon_ask(b);
+    ctl_answer(c, o);
+}
+
+static void do_balloon(struct ctl_client *c, struct json_object *req)
+{
+    struct machine *m = c->ctl->m;
+    struct json_object *v;
+    int64_t mib = -1;
+
+    if (json_object_object_get_ex(req, "mib", &v))
+        mib = json_object_get_int64(v);
+    if (!m->cfg->balloon)
+        ctl_refuse(c, "it has no balloon; boot it with --balloon");
+    else if (m->det)
+        ctl_refuse(c, "a deterministic machine keeps its memory");
+    else if (json_object_object_get_ex(req, "mib", &v) &&
+             (mib < 0 || (uint64_t)mib > m->cfg->memory / MiB ||
+              (!mib && strcmp(json_object_get_string(v), "0"))))
+        ctl_refuse(c, "balloon: give MiB, from 0 to less than its memory");
+    else {
+        if (mib >= 0)
+            virtio_balloon_set(&m->balloon, (uint64_t)mib * MiB);
+        balloon_answer(c, &m->balloon);
+    }
+}
+
 static const struct ctl_entry {
     const char *name;
     void (*run)(struct ctl_client *c, struct json_object *req);
@@ -314,7 +354,7 @@ static const struct ctl_entry {
     {"status", do_status},   {"stats", do_stats},       {"pause", do_pause},
     {"resume", do_resume},   {"power", do_power},       {"reset", do_reset},
     {"quit", do_quit},       {"snapshot", do_snapshot}, {"fork", do_fork},
-    {"console", do_console}, {"resize", do_resize},
+    {"console", do_console}, {"resize", do_resize},     {"balloon", do_balloon},
 };
 
 void ctl_command(struct ctl_client *c, struct json_object *req)

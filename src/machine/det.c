@@ -121,6 +121,11 @@ void det_random(const struct machine *m, void *buf, size_t len)
     }
 }
 
+uint64_t det_seed(const struct machine *m)
+{
+    return m->det->origin.seed;
+}
+
 /* --- what comes from outside --- */
 
 void det_event(struct machine *m, enum record_kind kind, const void *data,

@@ -41,6 +41,8 @@ void det_poke(struct machine_cpu *mc);
 /* How it ended; after the thread's end. */
 void det_end(struct machine *m);
 
+/* Where random numbers come from. */
+uint64_t det_seed(const struct machine *m);
 /* ns since 1970 when the machine's clock shows 0. */
 int64_t det_epoch(const struct machine *m);
 /* len bytes that follow from the seed, and from nothing else. */

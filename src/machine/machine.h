@@ -41,6 +41,7 @@ struct machine_config {
     unsigned shares;
     struct net_config net[MACHINE_NETS_MAX];
     unsigned nets;
+    bool rng, balloon; /* virtio devices */
     bool no_reboot;
     int ready_fd;     /* told "ok\n" when it runs, closed with it; 0: nobody */
     bool detach;      /* stderr goes where stdout goes, once it runs */

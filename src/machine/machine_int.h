@@ -22,7 +22,9 @@
 #include "dev/vmgenid.h"
 #include "dev/virtio/virtio_console.h"
 #include "dev/virtio/virtio_fs.h"
+#include "dev/virtio/virtio_balloon.h"
 #include "dev/virtio/virtio_net.h"
+#include "dev/virtio/virtio_rng.h"
 #include "engine/engine.h"
 #include "inspect/symbols.h"
 #include "io/console.h"
@@ -38,7 +40,7 @@
 #include "x86/cpuid.h"
 
 #define MACHINE_DEVICES_MAX                                                    \
-    (16 + MACHINE_DISKS_MAX + MACHINE_SHARES_MAX + MACHINE_NETS_MAX)
+    (20 + MACHINE_DISKS_MAX + MACHINE_SHARES_MAX + MACHINE_NETS_MAX)
 
 struct ctl;
 struct det;
@@ -89,6 +91,8 @@ struct machine {
     struct net_config net_cfg[MACHINE_NETS_MAX]; /* complete */
     struct net *net[MACHINE_NETS_MAX];
     struct virtio_net vnet[MACHINE_NETS_MAX];
+    struct virtio_rng rng;
+    struct virtio_balloon balloon;
     struct device *device[MACHINE_DEVICES_MAX]; /* in order of reset */
     unsigned devices;
 
@@ -152,6 +156,8 @@ void machine_nets_fini(struct machine *m);
 int machine_net_cards(struct machine *m, struct error *err) must_check;
 /* What came as RECORD_PACKET; not trusted. */
 void machine_net_packet(struct machine *m, const void *data, size_t len);
+/* extras.c */
+int machine_extras_init(struct machine *m, struct error *err) must_check;
 /* Could something come from a network? */
 bool machine_net_live(const struct machine *m);
 

@@ -97,6 +97,14 @@ int guest_mem_init_file(struct guest_mem *m, uint64_t size,
                         struct error *err) must_check;
 void guest_mem_fini(struct guest_mem *m);
 
+/*
+ * The guest has no use for what is there: whole pages of [gpa, gpa + len) go
+ * back to the host, and read as anything until they are written. What is not
+ * RAM, or part of a page, stays. Returns how many bytes went. Any thread,
+ * while vCPUs run. (ram_file.c)
+ */
+uint64_t guest_mem_discard(struct guest_mem *m, gpa_t gpa, uint64_t len);
+
 /* --- ram_file.c: RAM as a whole; nobody else uses it meanwhile --- */
 
 /* All zeroes again, and memory of the host is free again. */

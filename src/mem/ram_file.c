@@ -43,6 +43,28 @@ static bool remap(struct guest_mem *m, int fd, bool private)
     return p != MAP_FAILED;
 }
 
+uint64_t guest_mem_discard(struct guest_mem *m, gpa_t gpa, uint64_t len)
+{
+    uint64_t end, off;
+    int rc;
+
+    if (__builtin_add_overflow(gpa, len, &end))
+        return 0;
+    gpa = align_up(gpa, PAGE_SIZE);
+    end = align_down(end, PAGE_SIZE);
+    if (gpa >= end || !guest_mem_ptr(m, gpa, end - gpa))
+        return 0;
+    len = end - gpa;
+    off = guest_mem_offset(m, gpa);
+    /* A private mapping has its own pages, and the file's again without. */
+    rc = m->private
+             ? madvise(m->ram + off, len, MADV_DONTNEED)
+             : fallocate(m->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                         (off_t)off, (off_t)len);
+    guest_mem_written(m, gpa, len);
+    return rc ? 0 : len;
+}
+
 void guest_mem_clear(struct guest_mem *m)
 {
     int fd = m->private ? new_memfd(m->ram_size) : -1;

@@ -16,7 +16,7 @@ static struct world w;
 struct driver {
     struct virtio *v;
     struct fuzz *f;
-    uint16_t idx[4];
+    uint16_t idx[4]; /* of whichever device: lies are welcome */
 };
 
 static void put(gpa_t at, const void *p, size_t n)
@@ -30,10 +30,23 @@ static void reg(struct virtio *v, unsigned off, unsigned width, uint64_t val)
     io_write(&w.mem, IO_MMIO, v->pci.bar[0].region.base + off, width, val);
 }
 
+#define DEVICES 5u
+
+static struct virtio *device(unsigned i)
+{
+    struct virtio *all[DEVICES] = {&w.vcon.v, &w.blk.v, &w.vnet.v, &w.rng.v,
+                                   &w.balloon.v};
+
+    return all[i % DEVICES];
+}
+
 /* Rings are 64 KiB apart; now and then somewhere else. */
 static gpa_t ring_at(struct driver *d, unsigned q, unsigned part)
 {
-    unsigned which = d->v == &w.blk.v;
+    unsigned which = 0;
+
+    while (device(which) != d->v)
+        which++;
 
     if (fuzz8(d->f) < 8)
         return fuzz_number(d->f);
@@ -166,7 +179,7 @@ static void offer(struct driver *d, unsigned q)
 static void step(struct driver *d)
 {
     struct fuzz *f = d->f;
-    unsigned q = fuzz8(f) & 1;
+    unsigned q = fuzz8(f) & 3;
     const struct virtq *vq = &d->v->q[q];
 
     switch (fuzz8(f) & 15) {
@@ -211,6 +224,22 @@ static void step(struct driver *d)
     }
 }
 
+/* What comes from the other side: a frame, a wish for memory. */
+static void outside(struct fuzz *f)
+{
+    static uint8_t frame[NET_FRAME_MAX];
+    struct net_header h = {.flags = fuzz8(f), .gso_type = fuzz8(f)};
+
+    loop_lock(&w.loop);
+    frame[0] = fuzz8(f);
+    net_input(&w.net, &h, frame, fuzz16(f) >> (fuzz8(f) & 15));
+    if (fuzz8(f) & 1)
+        virtio_balloon_set(&w.balloon, fuzz_number(f));
+    else
+        virtio_balloon_ask(&w.balloon);
+    loop_unlock(&w.loop);
+}
+
 static void one(struct fuzz *f)
 {
     struct driver d = {&w.blk.v, f, {0}};
@@ -218,18 +247,20 @@ static void one(struct fuzz *f)
 
     world_up(&w);
     w.takes = 4096;
-    for (unsigned i = 0; i < 2; i++) {
-        d.v = i ? &w.blk.v : &w.vcon.v;
+    for (unsigned i = 0; i < DEVICES; i++) {
+        d.v = device(i);
         negotiate(&d);
-        queue_up(&d, 0);
-        queue_up(&d, 1);
+        for (unsigned q = 0; q < 4; q++)
+            queue_up(&d, q);
         reg(d.v, COMMON + 0x14, 1, 15);
     }
     while (!fuzz_done(f)) {
         uint8_t who = fuzz8(f);
 
-        d.v = who & 1 ? &w.blk.v : &w.vcon.v;
+        d.v = device(who & 7);
         step(&d);
+        if (who < 16)
+            outside(f);
         if (who >= 240)
             world_drain(&w);
     }

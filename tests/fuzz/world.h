@@ -15,15 +15,18 @@
 #include "dev/pci/pci.h"
 #include "dev/port92.h"
 #include "dev/pvpanic.h"
+#include "dev/virtio/virtio_balloon.h"
 #include "dev/virtio/virtio_blk.h"
 #include "dev/virtio/virtio_console.h"
+#include "dev/virtio/virtio_net.h"
+#include "dev/virtio/virtio_rng.h"
 #include "fuzz.h"
 #include "irq/irqchip.h"
 
 #define WORLD_RAM     (4 * MiB)
 #define WORLD_DISK    (1 * MiB)
 #define WORLD_CPUS    2
-#define WORLD_DEVICES 12
+#define WORLD_DEVICES 16
 
 struct world {
     struct clock clock;
@@ -42,6 +45,10 @@ struct world {
     struct ns16550 com1;
     struct virtio_console vcon;
     struct virtio_blk blk;
+    struct net net; /* ends in what reads each byte */
+    struct virtio_net vnet;
+    struct virtio_rng rng;
+    struct virtio_balloon balloon;
     struct chardev serial, terminal;
     struct disk disk;
     int disk_fd;

@@ -402,7 +402,8 @@ static void virtio_caps(struct virtio *v)
 {
     virtio_cap(v, CFG_COMMON, PAGE_COMMON, COMMON_LEN, false, 0);
     virtio_cap(v, CFG_ISR, PAGE_ISR, 1, false, 0);
-    virtio_cap(v, CFG_DEVICE, PAGE_DEVICE, v->cls->config_len, false, 0);
+    if (v->cls->config_len) /* Linux refuses an empty one */
+        virtio_cap(v, CFG_DEVICE, PAGE_DEVICE, v->cls->config_len, false, 0);
     virtio_cap(v, CFG_NOTIFY, PAGE_NOTIFY, v->queues * NOTIFY_STEP, true,
                NOTIFY_STEP);
     v->cfg_cap = (uint8_t)virtio_cap(v, CFG_PCI, 0, 0, true, 0);

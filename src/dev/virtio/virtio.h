@@ -15,6 +15,8 @@
 #define VIRTIO_ID_NET     1
 #define VIRTIO_ID_BLOCK   2
 #define VIRTIO_ID_CONSOLE 3
+#define VIRTIO_ID_RNG     4
+#define VIRTIO_ID_BALLOON 5
 #define VIRTIO_ID_FS      26
 
 #define VIRTIO_F_INDIRECT_DESC BIT64(28)
