@@ -441,6 +441,7 @@ static void a_user_has_root_in_the_guest(void)
     struct fuse_setattr_in a = {
         .valid = FATTR_UID | FATTR_GID, .uid = 1000, .gid = 1001};
     struct fuse_getxattr_in x = {.size = 100};
+    struct fuse_getattr_in g = {0};
     struct stat st;
     uint64_t n;
 
@@ -451,7 +452,7 @@ static void a_user_has_root_in_the_guest(void)
         CHECK(!setegid(1234) && !seteuid(1234));
     }
     start(false);
-    CHECK_EQ(ask(FUSE_GETATTR, ROOT, &x, 16, NULL, NULL), 0);
+    CHECK_EQ(ask(FUSE_GETATTR, ROOT, &g, sizeof(g), NULL, NULL), 0);
     CHECK_EQ(BODY(struct fuse_attr_out).attr.uid, 0);
     CHECK_EQ(ask(FUSE_CREATE, ROOT, &c, sizeof(c), "mine", NULL), 0);
     n = BODY(struct fuse_entry_out).nodeid;
