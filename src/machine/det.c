@@ -25,7 +25,10 @@
 #include "machine/lockstep.h"
 #include "machine/machine_int.h"
 
-/* How long a vCPU runs while others wait, and at most at a time. */
+/*
+ * How long a vCPU runs while others wait, if it does not wait for them
+ * itself, and at most at a time.
+ */
 #define SLICE 20000ull
 #define RUN   1000000ull
 #define NEVER UINT64_MAX
@@ -84,19 +87,34 @@ static uint64_t det_now(const struct clock_source *s)
     return det_of(s)->skew + det_insns(det_of(s)->m);
 }
 
-/* An instruction of the current vCPU armed a timer. */
-static void det_rearmed(struct clock_source *s)
+/* From within an instruction: the run is not to go beyond that count. */
+static void det_stop_at(struct det *d, uint64_t at)
 {
-    struct det *d = det_of(s);
-    uint64_t deadline = loop_deadline(&d->m->loop), at;
-
-    if (!d->current)
-        return;
-    at = MAX(deadline, det_now(s) + 1) - d->skew;
+    at = MAX(at, det_insns(d->m) + 1); /* the instruction itself is done */
     if (at >= d->limit)
         return;
     d->limit = at;
     vcpu_set_limit(&d->current->cpu, d->started + (at - d->total));
+}
+
+/* An instruction of the current vCPU armed a timer. */
+static void det_rearmed(struct clock_source *s)
+{
+    struct det *d = det_of(s);
+    uint64_t deadline = loop_deadline(&d->m->loop);
+
+    if (d->current)
+        det_stop_at(d, MAX(deadline, d->skew) - d->skew);
+}
+
+/* It waits for another vCPU, which gets its turn. */
+static void det_relax(struct vcpu *cpu, unsigned rounds)
+{
+    struct det *d = container_of(cpu, struct machine_cpu, cpu)->m->det;
+
+    (void)rounds;
+    d->slice = 0;
+    det_stop_at(d, 0);
 }
 
 void det_poke(struct machine_cpu *mc)
@@ -591,6 +609,7 @@ void det_attach(struct machine *m, struct vcpu *cpu)
 {
     cpu->clock = &m->clock;
     cpu->rng = &m->det->rng;
+    cpu->relax = m->cfg->cpus > 1 ? det_relax : NULL;
 }
 
 void det_end(struct machine *m)
