@@ -41,3 +41,12 @@ static inline unsigned iov_slice(struct iovec *to, unsigned max,
     }
     return k;
 }
+
+/*
+ * Copies the bytes [off, off + len) of n pieces to buf, or buf into them.
+ * Returns how many there were.
+ */
+size_t iov_get(const struct iovec *iov, unsigned n, uint64_t off, void *buf,
+               size_t len);
+size_t iov_put(const struct iovec *iov, unsigned n, uint64_t off,
+               const void *buf, size_t len);

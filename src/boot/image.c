@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 int image_open(struct image *img, const char *what, const char *path,
                struct error *err)
 {
@@ -65,27 +67,19 @@ static int image_check(const struct image *img, uint64_t off, uint64_t len,
 int image_read(const struct image *img, uint64_t off, void *buf, uint64_t len,
                struct error *err)
 {
-    uint8_t *p = buf;
+    int rc;
 
     if (image_check(img, off, len, err))
         return -err->code;
-    while (len) {
-        ssize_t n = pread(img->fd, p, len, (off_t)off);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_set(err, errno, "%s: cannot read: %s", img->path,
-                             strerror(errno));
-        if (!n)
-            return error_set(err, ENODATA,
-                             "%s: the file became shorter while "
-                             "it was read; leave it alone",
-                             img->path);
-        p += n;
-        off += (uint64_t)n;
-        len -= (uint64_t)n;
-    }
+    rc = fd_read_at(img->fd, buf, len, off);
+    if (rc == -ENODATA)
+        return error_set(err, ENODATA,
+                         "%s: the file became shorter while "
+                         "it was read; leave it alone",
+                         img->path);
+    if (rc)
+        return error_set(err, -rc, "%s: cannot read: %s", img->path,
+                         strerror(-rc));
     return 0;
 }
 

@@ -16,6 +16,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "cmd/options.h"
 #include "machine/names.h"
 
@@ -90,23 +91,6 @@ static int ctl_connect(const char *name, struct error *err)
     return -err->code;
 }
 
-static int write_all(int fd, const void *buf, size_t len)
-{
-    const char *p = buf;
-
-    while (len) {
-        ssize_t n = write(fd, p, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        p += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 /* Sends the request, consumes it; the answer, or NULL and an error. */
 static struct json_object *ctl_ask(struct lines *l, struct json_object *req,
                                    struct error *err)
@@ -116,7 +100,7 @@ static struct json_object *ctl_ask(struct lines *l, struct json_object *req,
     struct json_object *o = NULL, *ok, *why;
     char *line = NULL;
 
-    if (!write_all(l->fd, text, strlen(text)) && !write_all(l->fd, "\n", 1))
+    if (!fd_write(l->fd, text, strlen(text)) && !fd_write(l->fd, "\n", 1))
         line = lines_next(l);
     json_object_put(req);
     if (line)
@@ -182,7 +166,7 @@ static void console_pass(int fd)
             continue;
         if (p[1].revents) {
             n = read(fd, buf, sizeof(buf));
-            if (n <= 0 || write_all(STDOUT_FILENO, buf, (size_t)n))
+            if (n <= 0 || fd_write(STDOUT_FILENO, buf, (size_t)n))
                 return;
         }
         if (p[0].revents) {
@@ -195,7 +179,7 @@ static void console_pass(int fd)
             }
             leave =
                 isatty(STDIN_FILENO) ? memchr(buf, LEAVE_KEY, (size_t)n) : NULL;
-            if (write_all(fd, buf, leave ? (size_t)(leave - buf) : (size_t)n) ||
+            if (fd_write(fd, buf, leave ? (size_t)(leave - buf) : (size_t)n) ||
                 leave)
                 return;
         }
@@ -235,7 +219,7 @@ static int ctl_console(struct lines *l, struct error *err)
         cfmakeraw(&raw);
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
-    if (!write_all(STDOUT_FILENO, l->buf, l->len))
+    if (!fd_write(STDOUT_FILENO, l->buf, l->len))
         console_pass(l->fd);
     if (tty) {
         tcsetattr(STDIN_FILENO, TCSANOW, &was);

@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 #define FILE_PART_MAX (512 * MiB) /* of a table that is read */
 
 struct source {
@@ -37,8 +39,9 @@ static int bad_file(const struct source *f, struct error *err, const char *why)
 static char *read_part(const struct source *f, uint64_t off, uint64_t len,
                        struct error *err)
 {
-    uint64_t end, done = 0;
+    uint64_t end;
     char *buf;
+    int rc;
 
     if (__builtin_add_overflow(off, len, &end) || end > f->size ||
         len > FILE_PART_MAX) {
@@ -50,18 +53,12 @@ static char *read_part(const struct source *f, uint64_t off, uint64_t len,
         error_set(err, ENOMEM, "symbols %s: out of memory", f->path);
         return NULL;
     }
-    while (done < len) {
-        ssize_t n = pread(f->fd, buf + done, len - done, (off_t)(off + done));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            error_set(err, n ? errno : EIO, "symbols %s: cannot read: %s",
-                      f->path, n ? strerror(errno) : "it has shrunk");
-            free(buf);
-            return NULL;
-        }
-        done += (uint64_t)n;
+    rc = fd_read_at(f->fd, buf, len, off);
+    if (rc) {
+        error_set(err, -rc, "symbols %s: cannot read: %s", f->path,
+                  rc == -ENODATA ? "it has shrunk" : strerror(-rc));
+        free(buf);
+        return NULL;
     }
     buf[len] = 0;
     return buf;

@@ -13,6 +13,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 static const char *copy_folder(void)
 {
     const char *t = getenv("TMPDIR");
@@ -20,51 +22,32 @@ static const char *copy_folder(void)
     return t && *t ? t : "/var/tmp"; /* /tmp may be memory */
 }
 
-static int copy_range(int from, int to, off_t at, off_t end)
+static int copy_range(int from, int to, uint64_t at, uint64_t end)
 {
     char buf[65536];
+    int rc = 0;
 
-    while (at < end) {
-        size_t want = (size_t)MIN(end - at, (off_t)sizeof(buf));
-        ssize_t n = pread(from, buf, want, at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n ? -errno : -EIO; /* the file was made shorter */
-        for (ssize_t done = 0; done < n;) {
-            ssize_t put = pwrite(to, buf + done, (size_t)(n - done), at + done);
-
-            if (put < 0 && errno != EINTR)
-                return -errno;
-            done += MAX(put, 0);
-        }
-        at += n;
+    for (size_t n; at < end && !rc; at += n) {
+        n = (size_t)MIN(end - at, sizeof(buf));
+        rc = fd_read_at(from, buf, n, at);
+        if (!rc)
+            rc = fd_write_at(to, buf, n, at);
     }
-    return 0;
+    return rc;
 }
 
 /* Holes stay holes; where the file system can share blocks, it does. */
-static int copy_all(int from, int to, off_t size)
+static int copy_all(int from, int to, uint64_t size)
 {
-    off_t at = 0, end;
+    uint64_t at = 0, end;
     int rc = 0;
 
-    if (ftruncate(to, size))
+    if (ftruncate(to, (off_t)size))
         return -errno;
     if (!ioctl(to, FICLONE, from))
         return 0;
-    while (at < size && !rc) {
-        off_t data = lseek(from, at, SEEK_DATA);
-
-        if (data < 0 && errno == ENXIO)
-            break; /* a hole up to the end */
-        at = MAX(at, data);
-        end = lseek(from, at, SEEK_HOLE);
-        end = end <= at ? size : MIN(end, size);
+    for (; !rc && fd_data(from, at, size, &at, &end); at = end)
         rc = copy_range(from, to, at, end);
-        at = end;
-    }
     return rc;
 }
 
@@ -76,7 +59,7 @@ int disk_open_copy(struct disk *d, const char *path, struct error *err)
     if (disk_open(d, path, true, err))
         return -err->code;
     fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    rc = fd < 0 ? -errno : copy_all(d->fd, fd, (off_t)d->size);
+    rc = fd < 0 ? -errno : copy_all(d->fd, fd, d->size);
     if (rc) {
         error_set(err, -rc,
                   "disk %s: cannot copy it to %s: %s; set TMPDIR to a folder "

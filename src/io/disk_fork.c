@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 
 #define CLUSTER   DISK_FORK_CLUSTER
@@ -112,25 +113,6 @@ static void store_mark(struct store *s, uint64_t c)
     atomic_store_explicit(&s->has[c], 1, memory_order_release);
 }
 
-static int file_all(int fd, bool write, void *buf, size_t len, uint64_t off)
-{
-    uint8_t *p = buf;
-
-    while (len) {
-        ssize_t n = write ? pwrite(fd, p, len, (off_t)off)
-                          : pread(fd, p, len, (off_t)off);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n ? -errno : -EIO;
-        p += n;
-        off += (size_t)n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 /* --- views --- */
 
 /*
@@ -145,22 +127,22 @@ static int view_read(struct disk_fork *f, unsigned levels, void *buf,
     int rc;
 
     if (!levels)
-        return file_all(f->image, false, buf, len, off);
+        return fd_read_at(f->image, buf, len, off);
     l = &f->level[levels - 1];
     if (l->overlay.has && store_has(&l->overlay, c))
-        rc = file_all(l->overlay.data, false, buf, len, off);
+        rc = fd_read_at(l->overlay.data, buf, len, off);
     else
         rc = view_read(f, levels - 1, buf, len, off);
     /* after the read: pairs with keep() before the ancestor's write */
     if (store_has(&l->kept, c))
-        rc = file_all(l->kept.data, false, buf, len, off);
+        rc = fd_read_at(l->kept.data, buf, len, off);
     return rc;
 }
 
 static int own_read(struct disk_fork *f, void *buf, size_t len, uint64_t off)
 {
     if (f->own.has && store_has(&f->own, off / CLUSTER))
-        return file_all(f->own.data, false, buf, len, off);
+        return fd_read_at(f->own.data, buf, len, off);
     return view_read(f, f->depth, buf, len, off);
 }
 
@@ -182,7 +164,7 @@ static int keep(struct disk_fork *f, uint64_t c)
         rc = read ? 0 : own_read(f, f->buf, len, c * CLUSTER);
         read = true;
         if (!rc)
-            rc = file_all(f->keep[i].data, true, f->buf, len, c * CLUSTER);
+            rc = fd_write_at(f->keep[i].data, f->buf, len, c * CLUSTER);
         if (rc)
             return rc;
         store_mark(&f->keep[i], c);
@@ -200,7 +182,7 @@ static int own(struct disk_fork *f, uint64_t c)
         return 0;
     rc = view_read(f, f->depth, f->buf, len, c * CLUSTER);
     if (!rc)
-        rc = file_all(f->own.data, true, f->buf, len, c * CLUSTER);
+        rc = fd_write_at(f->own.data, f->buf, len, c * CLUSTER);
     if (!rc)
         store_mark(&f->own, c);
     return rc;
@@ -233,7 +215,7 @@ static int fork_transfer(struct disk_fork *f, const struct disk_request *r)
         while (!rc && left) {
             size_t part = (size_t)MIN(left, CLUSTER - off % CLUSTER);
 
-            rc = r->op == DISK_WRITE ? file_all(f->own.data, true, p, part, off)
+            rc = r->op == DISK_WRITE ? fd_write_at(f->own.data, p, part, off)
                                      : own_read(f, p, part, off);
             p += part;
             off += part;
@@ -251,7 +233,7 @@ static int fork_zero(struct disk_fork *f, uint64_t off, uint64_t len)
     while (!rc && len) {
         size_t part = (size_t)MIN(len, sizeof(zeroes));
 
-        rc = file_all(f->own.data, true, (void *)(uintptr_t)zeroes, part, off);
+        rc = fd_write_at(f->own.data, (void *)(uintptr_t)zeroes, part, off);
         off += part;
         len -= part;
     }

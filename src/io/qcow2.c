@@ -15,6 +15,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "io/qcow2_int.h"
 
@@ -48,41 +49,17 @@ _Static_assert(sizeof(struct header) == 112, "qcow2 header");
 
 int qcow2_pread(struct qcow2 *q, void *buf, uint64_t len, uint64_t off)
 {
-    uint8_t *p = buf;
+    ssize_t n = fd_read_some(q->d->fd, buf, len, off);
 
-    while (len) {
-        ssize_t n = pread(q->d->fd, p, len, (off_t)off);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (!n)
-            break;
-        p += n;
-        off += (uint64_t)n;
-        len -= (uint64_t)n;
-    }
-    memset(p, 0, len);
+    if (n < 0)
+        return (int)n;
+    memset((uint8_t *)buf + n, 0, len - (uint64_t)n);
     return 0;
 }
 
 int qcow2_pwrite(struct qcow2 *q, const void *buf, uint64_t len, uint64_t off)
 {
-    const uint8_t *p = buf;
-
-    while (len) {
-        ssize_t n = pwrite(q->d->fd, p, len, (off_t)off);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n ? -errno : -EIO;
-        p += n;
-        off += (uint64_t)n;
-        len -= (uint64_t)n;
-    }
-    return 0;
+    return fd_write_at(q->d->fd, buf, len, off);
 }
 
 int qcow2_sync(struct qcow2 *q)

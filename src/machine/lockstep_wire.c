@@ -10,6 +10,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 int lockstep_send(int fd, uint32_t type, const void *p, size_t len)
 {
     struct lockstep_head head = {type, (uint32_t)len};
@@ -36,17 +38,7 @@ int lockstep_send(int fd, uint32_t type, const void *p, size_t len)
 
 int lockstep_receive(int fd, void *p, size_t len)
 {
-    char *to = p;
+    int rc = fd_read(fd, p, len);
 
-    while (len) {
-        ssize_t n = read(fd, to, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n ? -errno : -EPIPE;
-        to += n;
-        len -= (size_t)n;
-    }
-    return 0;
+    return rc == -ENODATA ? -EPIPE : rc;
 }

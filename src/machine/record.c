@@ -19,7 +19,9 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "base/fd.h"
 #include "base/hash.h"
+#include "base/iov.h"
 #include "base/log.h"
 #include "machine/config.h"
 
@@ -112,18 +114,10 @@ static void recorder_fail(struct recorder *r, int e)
 
 static void recorder_write(struct recorder *r, const void *buf, size_t len)
 {
-    const uint8_t *p = buf;
+    int rc = r->broken ? 0 : fd_write(r->fd, buf, len);
 
-    while (len && !r->broken) {
-        ssize_t n = write(r->fd, p, len);
-
-        if (n < 0 && errno != EINTR)
-            recorder_fail(r, errno);
-        if (n > 0) {
-            p += n;
-            len -= (size_t)n;
-        }
-    }
+    if (rc)
+        recorder_fail(r, -rc);
 }
 
 void recorder_put(struct recorder *r, enum record_kind kind, uint64_t time,
@@ -169,8 +163,6 @@ void recorder_put_disk(struct recorder *r, uint64_t time, unsigned disk,
                                .len = req->len,
                                .rc = rc,
                                .unmap = req->unmap};
-    uint8_t *to;
-    unsigned i;
 
     if (req->op == DISK_WRITE)
         head.written = iov_hash(req);
@@ -179,11 +171,8 @@ void recorder_put_disk(struct recorder *r, uint64_t time, unsigned disk,
         return;
     }
     memcpy(r->raw, &head, sizeof(head));
-    to = r->raw + sizeof(head);
-    for (i = 0; data && i < req->n; i++) {
-        memcpy(to, req->iov[i].iov_base, req->iov[i].iov_len);
-        to += req->iov[i].iov_len;
-    }
+    if (data)
+        iov_get(req->iov, req->n, 0, r->raw + sizeof(head), req->len);
     recorder_put(r, RECORD_DISK, time, r->raw, len);
 }
 
@@ -300,25 +289,6 @@ static int bad_file(const struct replayer *r, struct error *err,
                      r->path, what, (unsigned long long)r->at);
 }
 
-static int file_read_at(const struct replayer *r, uint64_t at, void *buf,
-                        size_t len)
-{
-    uint8_t *p = buf;
-
-    while (len) {
-        ssize_t n = pread(r->fd, p, len, (off_t)at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -EIO;
-        p += n;
-        at += (size_t)n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 /* The payload of the chunk at r->at into r->chunk. */
 static int chunk_load(struct replayer *r, const struct record_head *head,
                       struct error *err)
@@ -331,7 +301,7 @@ static int chunk_load(struct replayer *r, const struct record_head *head,
     if (!grow(&r->buf, &r->buf_room, head->stored) ||
         !grow(&r->chunk.data, &r->room, head->len + 1))
         return no_memory(err);
-    if (file_read_at(r, r->at + sizeof(*head), r->buf, head->stored))
+    if (fd_read_at(r->fd, r->buf, head->stored, r->at + sizeof(*head)))
         return bad_file(r, err, "cannot read");
     n = ZSTD_decompressDCtx(r->zstd, r->chunk.data, head->len, r->buf,
                             head->stored);
@@ -353,7 +323,7 @@ const struct record_chunk *replayer_next(struct replayer *r, struct error *err)
         return &r->chunk;
     if (r->size - r->at < sizeof(head))
         return NULL; /* the end, or the beginning of a chunk that was cut */
-    if (file_read_at(r, r->at, &head, sizeof(head))) {
+    if (fd_read_at(r->fd, &head, sizeof(head), r->at)) {
         bad_file(r, err, "cannot read");
         return NULL;
     }
@@ -380,8 +350,6 @@ int replayer_disk(struct replayer *r, unsigned disk,
 {
     const struct record_chunk *c = replayer_next(r, err);
     struct record_disk head;
-    const uint8_t *from;
-    unsigned i;
 
     if (!c)
         return err->code ? -err->code
@@ -395,11 +363,8 @@ int replayer_disk(struct replayer *r, unsigned disk,
         c->len !=
             sizeof(head) + (req->op == DISK_READ && !head.rc ? req->len : 0))
         return bad_file(r, err, "a disk operation of the wrong length");
-    from = c->data + sizeof(head);
-    for (i = 0; req->op == DISK_READ && !head.rc && i < req->n; i++) {
-        memcpy(req->iov[i].iov_base, from, req->iov[i].iov_len);
-        from += req->iov[i].iov_len;
-    }
+    if (req->op == DISK_READ && !head.rc)
+        iov_put(req->iov, req->n, 0, c->data + sizeof(head), req->len);
     *rc = head.rc;
     replayer_done(r);
     return 0;
@@ -442,20 +407,13 @@ static int get_config(struct replayer *r, const struct record_chunk *c,
 static int get_file(const struct record_chunk *c, int *fd, char *path,
                     size_t len, struct error *err)
 {
-    size_t done = 0;
-    int e;
+    int rc;
 
     *fd = memfd_create("recorded", MFD_CLOEXEC);
-    while (*fd >= 0 && done < c->len) {
-        ssize_t n = write(*fd, c->data + done, c->len - done);
-
-        if (n < 0 && errno != EINTR)
-            break;
-        done += n > 0 ? (size_t)n : 0;
-    }
-    e = errno;
-    if (*fd < 0 || done < c->len)
-        return error_set(err, e, "unpacking the recording: %s", strerror(e));
+    rc = *fd < 0 ? -errno : fd_write(*fd, c->data, c->len);
+    if (rc)
+        return error_set(err, -rc, "unpacking the recording: %s",
+                         strerror(-rc));
     snprintf(path, len, "/proc/self/fd/%d", *fd);
     return 0;
 }
@@ -498,7 +456,7 @@ static int replayer_begin(struct replayer *r, struct machine_config *cfg,
     if (r->fd < 0 || fstat(r->fd, &st))
         return error_set(err, errno, "%s: %s", r->path, strerror(errno));
     r->size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-    if (r->size < sizeof(head) || file_read_at(r, 0, &head, sizeof(head)) ||
+    if (r->size < sizeof(head) || fd_read_at(r->fd, &head, sizeof(head), 0) ||
         memcmp(head.magic, MAGIC, sizeof(head.magic)))
         return error_set(err, EINVAL,
                          "%s: not a recording; make one with --record",

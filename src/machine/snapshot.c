@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "io/disk_fork.h"
@@ -34,10 +35,8 @@ struct snapshot {
     bool forked;
 };
 
-static int fail(struct error *err, const char *what, const char *dir)
+static int fail(struct error *err, int e, const char *what, const char *dir)
 {
-    int e = errno;
-
     return error_set(err, e, "%s %s: %s", what, dir, strerror(e));
 }
 
@@ -47,7 +46,9 @@ static int fail(struct error *err, const char *what, const char *dir)
 static int save_run(const struct guest_mem *mem, int fd, uint64_t at,
                     uint64_t end, uint64_t *digest)
 {
-    while (at < end) {
+    int rc = 0;
+
+    while (at < end && !rc) {
         uint64_t from;
 
         while (at < end && guest_page_is_zero(mem->ram + at))
@@ -58,15 +59,9 @@ static int save_run(const struct guest_mem *mem, int fd, uint64_t at,
             *digest += hash64(at, mem->ram + at, PAGE_SIZE);
             at += PAGE_SIZE;
         }
-        for (uint64_t p = from; p < at;) {
-            ssize_t n = pwrite(fd, mem->ram + p, at - p, (off_t)p);
-
-            if (n < 0 && errno != EINTR)
-                return -errno;
-            p += n > 0 ? (uint64_t)n : 0;
-        }
+        rc = fd_write_at(fd, mem->ram + from, at - from, from);
     }
-    return 0;
+    return rc;
 }
 
 static int save_memory(struct machine *m, int dir, uint64_t *digest)
@@ -115,19 +110,13 @@ static void put_summary(struct machine *m, struct state_writer *w,
 
 static int write_state(struct state_writer *w, int fd, struct error *err)
 {
-    size_t len, done = 0;
+    size_t len;
     const uint8_t *bytes = state_writer_bytes(w, &len);
+    int rc = bytes ? fd_write(fd, bytes, len) : -ENOMEM;
 
     if (!bytes)
         return error_set(err, ENOMEM, "out of memory");
-    while (done < len) {
-        ssize_t n = write(fd, bytes + done, len - done);
-
-        if (n < 0 && errno != EINTR)
-            return fail(err, "writing", "the machine's state");
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return 0;
+    return rc ? fail(err, -rc, "writing", "the machine's state") : 0;
 }
 
 static struct state_writer *take_state(struct machine *m, bool fork,
@@ -160,9 +149,10 @@ static int save_files(struct machine *m, int dir, struct error *err)
     }
     put_summary(m, w, digest);
     fd = openat(dir, "machine", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    rc = fd < 0 ? fail(err, "creating", "machine") : write_state(w, fd, err);
+    rc = fd < 0 ? fail(err, errno, "creating", "machine")
+                : write_state(w, fd, err);
     if (fd >= 0 && close(fd) && !rc)
-        rc = fail(err, "writing", "machine");
+        rc = fail(err, errno, "writing", "machine");
     state_writer_free(w);
     return rc;
 }
@@ -182,11 +172,11 @@ int snapshot_save(struct machine *m, const char *dir, struct error *err)
         sizeof(tmp))
         return error_set(err, ENAMETOOLONG, "%s: too long a name", dir);
     if (mkdir(tmp, 0700))
-        return fail(err, "creating", dir);
+        return fail(err, errno, "creating", dir);
     fd = open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    rc = fd < 0 ? fail(err, "opening", tmp) : save_files(m, fd, err);
+    rc = fd < 0 ? fail(err, errno, "opening", tmp) : save_files(m, fd, err);
     if (!rc && rename(tmp, dir))
-        rc = fail(err, "creating", dir);
+        rc = fail(err, errno, "creating", dir);
     if (rc && fd >= 0) {
         unlinkat(fd, "memory", 0);
         unlinkat(fd, "machine", 0);
@@ -207,7 +197,7 @@ int snapshot_save_state(struct machine *m, struct error *err)
     put_summary(m, w, 0);
     fd = memfd_create("machine-state", MFD_CLOEXEC);
     if (fd < 0)
-        fail(err, "creating", "the machine's state");
+        fail(err, errno, "creating", "the machine's state");
     else if (!write_state(w, fd, err)) {
         state_writer_free(w);
         return fd;
@@ -229,9 +219,10 @@ static int open_state(struct snapshot *s, int fd, const char *dir,
                       struct error *err)
 {
     struct stat st;
+    int rc;
 
     if (fstat(fd, &st))
-        return fail(err, "reading", dir);
+        return fail(err, errno, "reading", dir);
     if (!S_ISREG(st.st_mode) || !st.st_size || (uint64_t)st.st_size > STATE_MAX)
         return bad(err, dir, "no machine's state in it");
     s->len = (size_t)st.st_size;
@@ -239,8 +230,9 @@ static int open_state(struct snapshot *s, int fd, const char *dir,
     if (!s->bytes)
         return error_set(err, ENOMEM, "out of memory");
     /* a copy: the file may change under our hands */
-    if (pread(fd, s->bytes, s->len, 0) != (ssize_t)s->len)
-        return fail(err, "reading", dir);
+    rc = fd_read_at(fd, s->bytes, s->len, 0);
+    if (rc)
+        return fail(err, -rc, "reading", dir);
     s->r = state_reader_new(s->bytes, s->len, err);
     return s->r ? 0 : -err->code;
 }
@@ -259,7 +251,7 @@ static int read_config(struct snapshot *s, const char *dir,
     if (!cfg->cpus || cfg->memory < MiB)
         return bad(err, dir, "a machine without CPUs or memory");
     if (fstat(s->memory, &st))
-        return fail(err, "reading", dir);
+        return fail(err, errno, "reading", dir);
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != cfg->memory)
         return bad(err, dir,
                    "its memory file has the wrong size; it is not "
@@ -273,8 +265,10 @@ static int check_run(struct snapshot *s, uint64_t at, uint64_t end,
     while (at < end) {
         size_t len = (size_t)MIN(end - at, CHUNK);
 
-        if (pread(s->memory, buf, len, (off_t)at) != (ssize_t)len)
-            return -1;
+        int rc = fd_read_at(s->memory, buf, len, at);
+
+        if (rc)
+            return rc;
         for (size_t i = 0; i < len; i += PAGE_SIZE)
             if (!guest_page_is_zero(buf + i))
                 *digest += hash64(at + i, buf + i, PAGE_SIZE);
@@ -287,24 +281,17 @@ static int check_memory(struct snapshot *s, const char *dir, uint64_t size,
                         struct error *err)
 {
     uint8_t *buf = malloc(CHUNK);
-    uint64_t digest = 0, at = 0;
-    int rc = buf ? 0 : -1;
+    uint64_t digest = 0, at = 0, end;
+    int rc = buf ? 0 : -ENOMEM;
 
-    while (!rc && at < size) {
-        off_t data = lseek(s->memory, (off_t)at, SEEK_DATA), hole;
-
-        if (data < 0 && errno == ENXIO)
-            break;
-        at = data < 0 ? at : align_down((uint64_t)data, PAGE_SIZE);
-        hole = data < 0 ? -1 : lseek(s->memory, data, SEEK_HOLE);
-        hole = hole < 0 ? (off_t)size : hole;
-        hole = (off_t)MIN(align_up((uint64_t)hole, PAGE_SIZE), size);
-        rc = check_run(s, at, (uint64_t)hole, buf, &digest);
-        at = (uint64_t)hole;
+    while (!rc && fd_data(s->memory, at, size, &at, &end)) {
+        end = MIN(align_up(end, PAGE_SIZE), size);
+        rc = check_run(s, align_down(at, PAGE_SIZE), end, buf, &digest);
+        at = end;
     }
     free(buf);
     if (rc)
-        return fail(err, "reading", dir);
+        return fail(err, -rc, "reading", dir);
     if (digest != s->digest)
         return bad(err, dir, "its memory file is damaged");
     return 0;
@@ -316,7 +303,7 @@ static int open_dir(struct snapshot *s, const char *dir, bool check,
     int d = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, rc;
 
     if (d < 0)
-        return fail(err, "opening", dir);
+        return fail(err, errno, "opening", dir);
     fd = openat(d, "machine", O_RDONLY | O_CLOEXEC);
     s->memory = openat(d, "memory", O_RDONLY | O_CLOEXEC);
     close(d);

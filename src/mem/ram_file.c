@@ -16,6 +16,8 @@
 
 #include "mem/guest_mem.h"
 
+#include "base/fd.h"
+
 #define PM_PRESENT BIT64(63)
 #define PM_SWAPPED BIT64(62)
 #define PM_FILE    BIT64(61)
@@ -88,23 +90,11 @@ void guest_mem_clear(struct guest_mem *m)
 static bool file_data(const struct guest_mem *m, uint64_t at, uint64_t *start,
                       uint64_t *end)
 {
-    off_t data, hole;
+    bool any = fd_data(m->memfd, at, m->ram_size, start, end);
 
-    *start = *end = m->ram_size;
-    if (at >= m->ram_size)
-        return false;
-    data = lseek(m->memfd, (off_t)at, SEEK_DATA);
-    if (data < 0 && errno == ENXIO)
-        return false;
-    if (data < 0) { /* a file system that does not know: all of it */
-        *start = at;
-        return true;
-    }
-    hole = lseek(m->memfd, data, SEEK_HOLE);
-    *start = align_down((uint64_t)data, PAGE_SIZE);
-    if (hole >= 0)
-        *end = MIN(align_up((uint64_t)hole, PAGE_SIZE), m->ram_size);
-    return *start < m->ram_size;
+    *start = align_down(*start, PAGE_SIZE);
+    *end = MIN(align_up(*end, PAGE_SIZE), m->ram_size);
+    return any;
 }
 
 static bool written(uint64_t entry)
@@ -187,7 +177,7 @@ static int copy_ram(const struct guest_mem *m, int fd)
     for (; guest_mem_data(m, &at, &end); at = end) {
         for (uint64_t p = at; p < end; p += PAGE_SIZE)
             if (!guest_page_is_zero(m->ram + p) &&
-                pwrite(fd, m->ram + p, PAGE_SIZE, (off_t)p) != PAGE_SIZE)
+                fd_write_at(fd, m->ram + p, PAGE_SIZE, p))
                 return -1;
     }
     return 0;

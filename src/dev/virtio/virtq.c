@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/iov.h"
 #include "base/log.h"
 
 #define AVAIL_NO_INTERRUPT 1
@@ -259,54 +260,35 @@ bool virtq_want_more(struct virtq *q)
 size_t virtq_buf_read(const struct virtq_chain *c, uint64_t off, void *buf,
                       size_t len)
 {
-    size_t done = 0;
+    return iov_get(c->iov, c->out_n, off, buf, len);
+}
 
-    for (unsigned i = 0; i < c->out_n && done < len; i++) {
-        size_t n = c->iov[i].iov_len;
+/* Reports [off, off + len) of the in-buffers. */
+static void buf_written(struct virtq *q, const struct virtq_chain *c,
+                        uint64_t off, uint64_t len)
+{
+    for (unsigned i = c->out_n; i < c->out_n + c->in_n && len; i++) {
+        uint64_t have = c->iov[i].iov_len, n = MIN(have - MIN(off, have), len);
 
-        if (off >= n) {
-            off -= n;
-            continue;
-        }
-        n = MIN(n - off, len - done);
-        memcpy((char *)buf + done, (char *)c->iov[i].iov_base + off, n);
-        done += n;
-        off = 0;
+        if (n)
+            guest_mem_written(q->mem, c->gpa[i] + off, n);
+        off -= MIN(off, have);
+        len -= n;
     }
-    return done;
 }
 
 size_t virtq_buf_write(struct virtq *q, const struct virtq_chain *c,
                        uint64_t off, const void *buf, size_t len)
 {
-    size_t done = 0;
-
-    for (unsigned i = c->out_n; i < c->out_n + c->in_n && done < len; i++) {
-        size_t n = c->iov[i].iov_len;
-
-        if (off >= n) {
-            off -= n;
-            continue;
-        }
-        n = MIN(n - off, len - done);
-        memcpy((char *)c->iov[i].iov_base + off, (const char *)buf + done, n);
-        guest_mem_written(q->mem, c->gpa[i] + off, n);
-        done += n;
-        off = 0;
-    }
-    return done;
+    len = iov_put(c->iov + c->out_n, c->in_n, off, buf, len);
+    buf_written(q, c, off, len);
+    return len;
 }
 
 void virtq_buf_written(struct virtq *q, const struct virtq_chain *c,
                        uint64_t len)
 {
-    for (unsigned i = c->out_n; i < c->out_n + c->in_n && len; i++) {
-        uint64_t n = MIN(c->iov[i].iov_len, len);
-
-        if (n)
-            guest_mem_written(q->mem, c->gpa[i], n);
-        len -= n;
-    }
+    buf_written(q, c, 0, len);
 }
 
 static const char *field(char *buf, size_t len, unsigned n, const char *name)

@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/iov.h"
 #include "base/log.h"
 
 #define ARG_MAX_LEN  (132u << 10) /* an attribute of 64 KiB, or forgets */
@@ -132,45 +133,6 @@ static const struct share_op_class op_classes[] = {
 };
 
 /* --- requests --- */
-
-static size_t iov_get(const struct iovec *iov, unsigned n, uint64_t off,
-                      void *buf, size_t len)
-{
-    size_t done = 0;
-
-    for (unsigned i = 0; i < n && done < len; i++) {
-        size_t have = iov[i].iov_len;
-
-        if (off >= have) {
-            off -= have;
-            continue;
-        }
-        have = MIN(have - off, len - done);
-        memcpy((char *)buf + done, (char *)iov[i].iov_base + off, have);
-        done += have;
-        off = 0;
-    }
-    return done;
-}
-
-static void iov_put(const struct iovec *iov, unsigned n, uint64_t off,
-                    const void *buf, size_t len)
-{
-    size_t done = 0;
-
-    for (unsigned i = 0; i < n && done < len; i++) {
-        size_t have = iov[i].iov_len;
-
-        if (off >= have) {
-            off -= have;
-            continue;
-        }
-        have = MIN(have - off, len - done);
-        memcpy((char *)iov[i].iov_base + off, (const char *)buf + done, have);
-        done += have;
-        off = 0;
-    }
-}
 
 uint8_t *op_reply(struct share_op *o, size_t len)
 {
