@@ -102,11 +102,16 @@ static const char *extra_option(const struct boot_args *a)
     return NULL;
 }
 
+static const char *restore_from(const struct boot_args *a)
+{
+    return a->restore_dir ? a->restore_dir : "fork";
+}
+
 /* A snapshot's disks may have moved: --disk then names all of them. */
 static int restore(struct boot_args *a, struct error *err)
 {
     struct machine_config *c = &a->cfg, given = *c;
-    const char *from = a->restore_dir ? a->restore_dir : "fork";
+    const char *from = restore_from(a);
     unsigned i;
     int rc;
 
@@ -150,7 +155,7 @@ int boot_open_saved(struct boot_args *a, struct error *err)
         return error_set(
             err, EINVAL, "--%s %s: it has its own %s; leave that out",
             saved ? "restore" : "replay",
-            a->restore_dir ? a->restore_dir : a->replay_path, extra);
+            a->replay_path ? a->replay_path : restore_from(a), extra);
     if (saved)
         return restore(a, err);
     return replayer_open(&a->replay, a->replay_path, &a->cfg, err);

@@ -74,10 +74,9 @@ void machine_cpu_wake(struct vcpu *cpu)
  * else the one waited for gets to run. With the machine alone there is nobody
  * to wait for.
  */
-void machine_cpu_relax(struct vcpu *cpu, unsigned rounds)
+void machine_cpu_relax(struct vcpu *cpu)
 {
     (void)cpu;
-    (void)rounds;
     sched_yield();
 }
 
@@ -168,6 +167,12 @@ static void machine_cpus_kick(struct machine *m)
 
     for (i = 0; i < m->cfg->cpus; i++)
         machine_cpu_kick(&m->cpu[i]);
+}
+
+void machine_interrupt(struct machine *m)
+{
+    machine_cpus_kick(m);
+    loop_stop(&m->loop);
 }
 
 void machine_pause(struct machine *m)

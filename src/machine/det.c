@@ -108,11 +108,10 @@ static void det_rearmed(struct clock_source *s)
 }
 
 /* It waits for another vCPU, which gets its turn. */
-static void det_relax(struct vcpu *cpu, unsigned rounds)
+static void det_relax(struct vcpu *cpu)
 {
     struct det *d = container_of(cpu, struct machine_cpu, cpu)->m->det;
 
-    (void)rounds;
     d->slice = 0;
     det_stop_at(d, 0);
 }

@@ -58,7 +58,6 @@ void gdb_powered_on(struct machine *m)
 static void gdb_want(struct gdb *g, int stopper)
 {
     struct machine *m = g->m;
-    unsigned i;
 
     pthread_mutex_lock(&m->park_lock);
     if (!g->want) {
@@ -67,9 +66,7 @@ static void gdb_want(struct gdb *g, int stopper)
     }
     m->pause = true;
     pthread_mutex_unlock(&m->park_lock);
-    for (i = 0; i < m->cfg->cpus; i++)
-        machine_cpu_kick(&m->cpu[i]);
-    loop_stop(&m->loop);
+    machine_interrupt(m);
 }
 
 void gdb_cpu_stopped(struct machine_cpu *mc)

@@ -43,7 +43,6 @@ void machine_hold_restart(struct machine *m)
 void machine_work(struct machine *m, struct machine_work *w)
 {
     struct machine_work **last;
-    unsigned i;
 
     pthread_mutex_lock(&m->park_lock);
     w->next = NULL;
@@ -52,9 +51,7 @@ void machine_work(struct machine *m, struct machine_work *w)
     *last = w;
     m->pause = true;
     pthread_mutex_unlock(&m->park_lock);
-    for (i = 0; i < m->cfg->cpus; i++)
-        machine_cpu_kick(&m->cpu[i]);
-    loop_stop(&m->loop);
+    machine_interrupt(m);
 }
 
 void machine_work_run(struct machine *m)

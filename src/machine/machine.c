@@ -24,8 +24,6 @@
 
 void machine_request(struct machine *m, enum machine_end why, uint32_t value)
 {
-    unsigned i;
-
     pthread_mutex_lock(&m->park_lock);
     if (m->request == MACHINE_RUNS) {
         m->request = why;
@@ -34,9 +32,7 @@ void machine_request(struct machine *m, enum machine_end why, uint32_t value)
     }
     m->pause = true; /* no instruction behind the one that asked */
     pthread_mutex_unlock(&m->park_lock);
-    for (i = 0; i < m->cfg->cpus; i++)
-        machine_cpu_kick(&m->cpu[i]);
-    loop_stop(&m->loop);
+    machine_interrupt(m);
 }
 
 /*

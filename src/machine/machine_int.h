@@ -222,9 +222,11 @@ extern const struct lapic_cpu_ops machine_lapic_ops;
 /* vcpu.wake: ends a halted vCPU's sleep. */
 void machine_cpu_wake(struct vcpu *cpu);
 /* vcpu.relax: lets other vCPUs have the host's CPU. */
-void machine_cpu_relax(struct vcpu *cpu, unsigned rounds);
+void machine_cpu_relax(struct vcpu *cpu);
 /* Makes its thread look at pause and leave, wherever it is. */
 void machine_cpu_kick(struct machine_cpu *mc);
+/* All of them, and the event thread. Any thread, without park_lock. */
+void machine_interrupt(struct machine *m);
 
 /*
  * Ends the machine, or resets it (MACHINE_RESET). Any thread, with or without

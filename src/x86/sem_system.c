@@ -278,7 +278,7 @@ static enum step sem_pause(struct vcpu *cpu, const struct insn *in)
         cpu->pauses = 0;
     cpu->pause_last = now;
     if (!(++cpu->pauses % PAUSE_LOOP) && cpu->relax)
-        cpu->relax(cpu, cpu->pauses / PAUSE_LOOP);
+        cpu->relax(cpu);
     return STEP_NEXT;
 }
 

@@ -197,11 +197,10 @@ struct vcpu {
     /* The machine's: ends a halted vCPU's sleep. Any thread; may be NULL. */
     void (*wake)(struct vcpu *cpu);
     /*
-     * The machine's: this vCPU waits for another one in a loop of PAUSEs, and
-     * has done so `rounds` times (from 1) since it last did something else.
-     * NULL: it may spin.
+     * The machine's: this vCPU waits for another one in a loop of PAUSEs; NULL:
+     * it may spin.
      */
-    void (*relax)(struct vcpu *cpu, unsigned rounds);
+    void (*relax)(struct vcpu *cpu);
     uint64_t pause_last; /* vcpu_insns() of its last PAUSE */
     unsigned pauses;     /* in a row, close to each other */
     gpa_t apic_page;     /* xAPIC MMIO page, or UINT64_MAX: off or x2APIC */
