@@ -16,7 +16,6 @@
 #include "engine/engine.h"
 #include "inspect/stats.h"
 #include "io/console.h"
-#include "io/disk.h"
 #include "machine/gdb.h"
 #include "machine/lockstep.h"
 #include "machine/machine.h"
@@ -90,46 +89,6 @@ static int boot_memory(void *ctx, const char *v, struct error *err)
                          "give at most %lluM",
                          v, (unsigned long long)(host / MiB));
     ((struct boot_args *)ctx)->cfg.memory = align_down(size, PAGE_SIZE);
-    return 0;
-}
-
-/*
- * F[,ro][,format=raw|qcow2]: a name may have commas; only what stands at the
- * end and is a word of ours counts.
- */
-static int boot_disk(void *ctx, const char *v, struct error *err)
-{
-    struct boot_args *a = ctx;
-    struct machine_config *c = &a->cfg;
-    const char *format = NULL, *value;
-    char *path = a->disk_path[c->disks];
-    bool ro = false;
-
-    if (c->disks == MACHINE_DISKS_MAX)
-        return error_set(err, EINVAL, "--disk %s: at most %d disks", v,
-                         MACHINE_DISKS_MAX);
-    if (strlen(v) >= sizeof(a->disk_path[0]))
-        return error_set(err, EINVAL, "--disk %s: give FILE or FILE,ro", v);
-    strcpy(path, v);
-    for (;;) {
-        if (boot_word_take(path, &value, "ro") ||
-            boot_word_take(path, &value, "readonly"))
-            ro = true;
-        else if (boot_word_take(path, &value, "format="))
-            format = value;
-        else if (!boot_word_take(path, &value, "rw"))
-            break;
-    }
-    if (!*path)
-        return error_set(err, EINVAL, "--disk %s: give FILE or FILE,ro", v);
-    if (format && strcmp(format, "raw") && strcmp(format, "qcow2"))
-        return error_set(err, EINVAL, "--disk %s: formats are raw and qcow2",
-                         v);
-    c->disk[c->disks].path = path;
-    c->disk[c->disks].read_only = ro;
-    c->disk[c->disks].qcow2 =
-        format ? !strcmp(format, "qcow2") : disk_named_qcow2(path);
-    c->disks++;
     return 0;
 }
 
@@ -312,9 +271,11 @@ static const struct option_spec boot_options[] = {
     {"cpus", "c smp", "N", "virtual CPUs, 1 to 8 (default 1)", boot_cpus},
     {"memory", "m mem", "SIZE", "RAM, like 512M (the default) or 2G",
      boot_memory},
-    {"disk", "d drive hda", "FILE[,ro][,format=F]",
+    {"disk", "d drive hda", "FILE[,ro][,format=F][,aio=A]",
      "an image as a virtio disk (/dev/vda, ...), up to 8;\n"
-     "raw, or qcow2 if F or the name (*.qcow2) says so",
+     "raw, or qcow2 if F or the name (*.qcow2) says so;\n"
+     "read and written by A: io_uring (the default where\n"
+     "the host has it) or threads",
      boot_disk},
     {"share", "virtiofs", "DIR[,ro][,tag=T]",
      "a folder for the guest: mount -t virtiofs T /mnt;\n"

@@ -45,6 +45,8 @@ int boot_replay(void *ctx, const char *v, struct error *err);
 int boot_restore(void *ctx, const char *v, struct error *err);
 /* Cuts `,word' off the text's end; `word=' has a value. False: not there. */
 bool boot_word_take(char *text, const char **value, const char *word);
+/* boot_disk.c */
+int boot_disk(void *ctx, const char *v, struct error *err);
 int boot_share(void *ctx, const char *v, struct error *err);
 int boot_restore_fds(void *ctx, const char *v, struct error *err);
 int boot_ready_fd(void *ctx, const char *v, struct error *err);

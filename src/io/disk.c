@@ -59,6 +59,9 @@ static int disk_check(struct disk *d, struct error *err)
         return error_set(err, EINVAL,
                          "disk %s: neither a file nor a block device", d->path);
     d->block_device = S_ISBLK(st.st_mode);
+    /* With O_NONBLOCK io_uring would give up where it has to wait. */
+    if (fcntl(d->fd, F_SETFL, 0))
+        return error_set(err, errno, "disk %s: %s", d->path, strerror(errno));
     if (disk_lock(d, err))
         return -err->code;
     return disk_size(d, &st, err);
@@ -293,8 +296,7 @@ static int tap_request(struct disk *d, const struct disk_request *r)
     return rc;
 }
 
-static int disk_do(struct disk *d, const struct disk_request *r,
-                   struct iovec *iov)
+int disk_do(struct disk *d, const struct disk_request *r, struct iovec *iov)
 {
     return unlikely(d->tap != NULL) ? tap_request(d, r)
                                     : file_request(d, r, iov);

@@ -41,12 +41,16 @@ struct disk_tap {
                  const struct disk_request *r, int rc);
 };
 
+/* How operations are done while the machine goes on, see disk_queue.h. */
+enum disk_aio { DISK_AIO_DEFAULT, DISK_AIO_URING, DISK_AIO_THREADS };
+
 struct disk {
     int fd;
     bool read_only;
     bool block_device;
     uint64_t size; /* bytes, a multiple of DISK_SECTOR */
     char *path;
+    enum disk_aio aio;
     struct disk_tap *tap; /* NULL: none */
     struct qcow2 *qcow2;  /* NULL: raw */
 };
@@ -71,6 +75,9 @@ int disk_open_tap(struct disk *d, const char *name, uint64_t size,
 void disk_close(struct disk *d);
 /* For taps: the operation on the file itself. */
 int disk_file(struct disk *d, const struct disk_request *r);
+
+/* Any operation; iov: r's vectors, consumed. */
+int disk_do(struct disk *d, const struct disk_request *r, struct iovec *iov);
 
 /* The vectors are consumed (changed) by the call. */
 int disk_read(struct disk *d, struct iovec *iov, unsigned n, uint64_t off);

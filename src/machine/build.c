@@ -180,7 +180,7 @@ static void unstep_boot_files(struct machine *m)
         boot_close(&m->boot);
 }
 
-static int step_disk(struct machine *m, unsigned i, struct error *err)
+static int disk_setup(struct machine *m, unsigned i, struct error *err)
 {
     const struct machine_config *cfg = m->cfg;
     struct disk *d = &m->disk[i];
@@ -207,11 +207,12 @@ static int step_disks(struct machine *m, struct error *err)
     unsigned i;
 
     for (i = 0; i < m->cfg->disks; i++) {
-        if (step_disk(m, i, err)) {
+        if (disk_setup(m, i, err)) {
             while (i--)
                 disk_close(&m->disk[i]);
             return -err->code;
         }
+        m->disk[i].aio = m->cfg->disk[i].aio;
     }
     return 0;
 }

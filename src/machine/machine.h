@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "inspect/stats_config.h"
 #include "inspect/trace_config.h"
+#include "io/disk.h"
 #include "io/net_config.h"
 
 struct engine_ops;
@@ -32,6 +33,7 @@ struct machine_config {
     struct {
         const char *path;
         bool read_only, qcow2;
+        enum disk_aio aio;
     } disk[MACHINE_DISKS_MAX];
     unsigned disks;
     struct {

@@ -230,9 +230,9 @@ void world_drain(struct world *w)
 
     do {
         world_wait(w, 0);
-        pthread_mutex_lock(&w->blk.lock);
-        busy = w->blk.busy || w->blk.todo || w->blk.done;
-        pthread_mutex_unlock(&w->blk.lock);
+        loop_lock(&w->loop);
+        busy = disk_queue_busy(&w->blk.io);
+        loop_unlock(&w->loop);
     } while (busy);
 }
 

@@ -80,6 +80,8 @@ static void down(struct bench *b)
     loop_fini(&b->loop);
 }
 
+static enum disk_aio aio;
+
 static void blk_up(struct bench *b, bool read_only)
 {
     int fd;
@@ -90,6 +92,7 @@ static void blk_up(struct bench *b, bool read_only)
     CHECK_EQ(ftruncate(fd, 1 << 20), 0);
     close(fd);
     CHECK_EQ(disk_open(&b->disk, b->path, read_only, &b->err), 0);
+    b->disk.aio = aio;
     CHECK_EQ(virtio_blk_init(&b->blk, 0, &b->pci, &b->loop, &b->disk, "disk0",
                              1, &b->err),
              0);
@@ -560,12 +563,14 @@ int main(void)
     RUN(chains_are_walked_indirect_ones_too);
     RUN(hostile_rings_break_the_queue_and_nothing_else);
     RUN(rings_must_be_ram_and_aligned);
-    RUN(disk_reads_what_was_written);
-    RUN(disk_zeroes_and_discards);
-    RUN(disk_refuses_what_is_out_of_bounds);
-    RUN(bad_chain_asks_for_a_reset_and_gets_it);
-    RUN(second_user_of_a_disk_is_refused);
-    RUN(disk_state_survives_a_round_trip);
+    for (aio = DISK_AIO_URING; aio <= DISK_AIO_THREADS; aio++) {
+        RUN(disk_reads_what_was_written);
+        RUN(disk_zeroes_and_discards);
+        RUN(disk_refuses_what_is_out_of_bounds);
+        RUN(bad_chain_asks_for_a_reset_and_gets_it);
+        RUN(second_user_of_a_disk_is_refused);
+        RUN(disk_state_survives_a_round_trip);
+    }
     RUN(console_keeps_what_the_terminal_does_not_take);
     return test_status();
 }

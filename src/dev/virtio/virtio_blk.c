@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio_blk.c - requests, the worker, completions.     [virtio 1.2 5.2]
+ * virtio_blk.c - requests and completions.              [virtio 1.2 5.2]
  *
- * A request is popped and checked under the device lock, served by the worker
- * without it, and pushed under it again. The worker touches nothing but the
- * request, the image, and guest RAM through the chain's pointers. `lock`
- * guards the two lists. A reset drops what is queued and waits for the one
- * request that the worker has, so that no buffer is written afterwards.
+ * A request is popped and checked under the device lock, served by the disk's
+ * queue without it, and pushed under it again. The queue touches nothing but
+ * the request's operation, the image, and guest RAM through the chain's
+ * pointers. A reset drops what is queued and waits for what is being done, so
+ * that no buffer is written afterwards.
  */
 #include "dev/virtio/virtio_blk.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/iov.h"
 #include "base/log.h"
@@ -83,12 +80,9 @@ struct virtio_blk_req {
     struct virtio_blk_req *next;
     unsigned queue;
     struct blk_header head;
-    bool flush; /* after the write: the driver knows no FLUSH */
     uint8_t status;
-    uint32_t written; /* bytes in in-buffers, less the status */
-    uint64_t len;     /* of the data */
-    struct blk_range range;
-    unsigned iov_n;
+    uint32_t written;                /* bytes in in-buffers, less the status */
+    struct disk_io io;               /* for the queue */
     struct iovec iov[VIRTQ_IOV_MAX]; /* the data alone */
     struct virtq_chain chain;
 };
@@ -125,47 +119,64 @@ static bool sectors_valid(const struct virtio_blk *b, uint64_t sector,
 /* DISCARD and WRITE_ZEROES carry one range here (max_*_seg is 1). */
 static uint8_t range_prepare(struct virtio_blk *b, struct virtio_blk_req *r)
 {
-    uint32_t allowed = r->head.type == T_WRITE_ZEROES ? ZERO_UNMAP : 0;
+    bool zero = r->head.type == T_WRITE_ZEROES;
+    uint32_t allowed = zero ? ZERO_UNMAP : 0;
+    struct blk_range range;
 
     if (b->disk->read_only ||
-        r->chain.out_len != sizeof(r->head) + sizeof(r->range))
+        r->chain.out_len != sizeof(r->head) + sizeof(range))
         return S_IOERR;
-    virtq_buf_read(&r->chain, sizeof(r->head), &r->range, sizeof(r->range));
-    if (r->range.flags & ~allowed)
+    virtq_buf_read(&r->chain, sizeof(r->head), &range, sizeof(range));
+    if (range.flags & ~allowed)
         return S_UNSUPP;
-    if (r->range.sectors > ZERO_MAX ||
-        !sectors_valid(b, r->range.sector,
-                       (uint64_t)r->range.sectors * DISK_SECTOR))
+    if (range.sectors > ZERO_MAX ||
+        !sectors_valid(b, range.sector, (uint64_t)range.sectors * DISK_SECTOR))
         return S_IOERR;
+    r->io.r = (struct disk_request){
+        .op = zero ? DISK_ZERO : DISK_DISCARD,
+        .unmap = range.flags & ZERO_UNMAP,
+        .off = range.sector * DISK_SECTOR,
+        .len = (uint64_t)range.sectors * DISK_SECTOR,
+    };
+    r->io.sync &= zero;
     return S_OK;
 }
 
-/* Everything that can be checked beforehand; S_OK: the worker may go. */
+/* Everything that can be checked beforehand; S_OK: the queue may go. */
 static uint8_t req_prepare(struct virtio_blk *b, struct virtio_blk_req *r)
 {
     struct virtq_chain *c = &r->chain;
+    struct disk_request *d = &r->io.r;
     uint64_t in = c->in_len - 1;
 
     virtq_buf_read(c, 0, &r->head, sizeof(r->head));
-    r->iov_n = 0;
-    r->len = r->written = 0;
-    r->flush = !(b->v.agreed & F_FLUSH);
+    r->written = 0;
+    /* a driver that knows no FLUSH relies on what it has written */
+    r->io = (struct disk_io){.iov = r->iov, .sync = !(b->v.agreed & F_FLUSH)};
+    d->iov = r->iov;
+    d->off = r->head.sector * DISK_SECTOR;
     switch (r->head.type) {
     case T_IN:
         if (!sectors_valid(b, r->head.sector, in))
             return S_IOERR;
-        r->len = in;
-        r->iov_n =
+        d->op = DISK_READ;
+        d->len = in;
+        d->n =
             iov_slice(r->iov, VIRTQ_IOV_MAX, c->iov + c->out_n, c->in_n, 0, in);
+        r->io.sync = false;
         return S_OK;
     case T_OUT:
-        r->len = c->out_len - sizeof(r->head);
-        if (b->disk->read_only || !sectors_valid(b, r->head.sector, r->len))
+        d->op = DISK_WRITE;
+        d->len = c->out_len - sizeof(r->head);
+        if (b->disk->read_only || !sectors_valid(b, r->head.sector, d->len))
             return S_IOERR;
-        r->iov_n = iov_slice(r->iov, VIRTQ_IOV_MAX, c->iov, c->out_n,
-                             sizeof(r->head), r->len);
+        d->n = iov_slice(r->iov, VIRTQ_IOV_MAX, c->iov, c->out_n,
+                         sizeof(r->head), d->len);
         return S_OK;
     case T_FLUSH:
+        d->op = DISK_FLUSH;
+        r->io.sync = false;
+        return S_OK;
     case T_GET_ID:
         return S_OK;
     case T_DISCARD:
@@ -176,83 +187,14 @@ static uint8_t req_prepare(struct virtio_blk *b, struct virtio_blk_req *r)
     }
 }
 
-/* Worker: the host's answer becomes the guest's status. */
-static void req_serve(struct virtio_blk *b, struct virtio_blk_req *r)
+/* The host's answer becomes the guest's status. */
+static void req_done(struct virtio_blk *b, struct virtio_blk_req *r)
 {
-    uint64_t off = r->head.sector * DISK_SECTOR;
-    uint64_t at = r->range.sector * DISK_SECTOR;
-    uint64_t len = (uint64_t)r->range.sectors * DISK_SECTOR;
-    int e = 0;
-
-    switch (r->head.type) {
-    case T_IN:
-        e = disk_read(b->disk, r->iov, r->iov_n, off);
-        if (!e)
-            r->written = (uint32_t)r->len;
-        break;
-    case T_OUT:
-        e = disk_write(b->disk, r->iov, r->iov_n, off);
-        if (!e && r->flush)
-            e = disk_flush(b->disk);
-        break;
-    case T_FLUSH:
-        e = disk_flush(b->disk);
-        break;
-    case T_DISCARD:
-        e = disk_discard(b->disk, at, len);
-        break;
-    case T_WRITE_ZEROES:
-        e = disk_zero(b->disk, at, len, r->range.flags & ZERO_UNMAP);
-        if (!e && r->flush)
-            e = disk_flush(b->disk);
-        break;
-    }
-    r->status = e ? S_IOERR : S_OK;
-    if (e)
-        log_debug("disk %s: %s", b->disk->path, strerror(-e));
-}
-
-static void *blk_worker(void *arg)
-{
-    struct virtio_blk *b = arg;
-    uint64_t one = 1;
-
-    pthread_mutex_lock(&b->lock);
-    for (;;) {
-        struct virtio_blk_req *r;
-
-        while (!b->todo && !b->stop)
-            pthread_cond_wait(&b->work, &b->lock);
-        r = b->todo;
-        if (!r)
-            break; /* stopping, and all is done */
-        b->todo = r->next;
-        if (!b->todo)
-            b->todo_end = &b->todo;
-        b->busy = true;
-        pthread_mutex_unlock(&b->lock);
-        req_serve(b, r);
-        pthread_mutex_lock(&b->lock);
-        b->busy = false;
-        r->next = NULL;
-        *b->done_end = r;
-        b->done_end = &r->next;
-        pthread_cond_broadcast(&b->idle);
-        if (write(b->done_fd.fd, &one, sizeof(one)) < 0)
-            continue; /* full: it is readable anyway */
-    }
-    pthread_mutex_unlock(&b->lock);
-    return NULL;
-}
-
-static void req_submit(struct virtio_blk *b, struct virtio_blk_req *r)
-{
-    r->next = NULL;
-    pthread_mutex_lock(&b->lock);
-    *b->todo_end = r;
-    b->todo_end = &r->next;
-    pthread_cond_signal(&b->work);
-    pthread_mutex_unlock(&b->lock);
+    r->status = r->io.rc ? S_IOERR : S_OK;
+    if (r->io.rc)
+        log_debug("disk %s: %s", b->disk->path, strerror(-r->io.rc));
+    else if (r->io.r.op == DISK_READ)
+        r->written = (uint32_t)r->io.r.len;
 }
 
 /* Status into the last in-byte, chain into the used ring. */
@@ -296,113 +238,104 @@ static bool queue_take(struct virtio_blk *b, unsigned n)
     r->status = req_prepare(b, r);
     if (r->status == S_OK && r->head.type != T_GET_ID) {
         if (!b->at_once) {
-            req_submit(b, r);
+            disk_queue_put(&b->io, &r->io);
             return true;
         }
-        req_serve(b, r);
+        disk_io_do(b->disk, &r->io);
+        req_done(b, r);
     }
     req_complete(b, r);
     req_free(b, r);
     return true;
 }
 
-static void blk_notify(struct virtio *v, unsigned q)
+/* Queues of which requests are done. */
+static uint32_t blk_complete(struct virtio_blk *b)
 {
-    struct virtio_blk *b = blk_of(v);
-
-    /* A ring's worth at most: a vCPU may be filling it. */
-    for (unsigned budget = 2 * VIRTQ_SIZE_MAX; budget; budget--)
-        if (!queue_take(b, q))
-            break;
-    virtio_signal(v, q);
-}
-
-static struct virtio_blk_req *done_take(struct virtio_blk *b)
-{
-    struct virtio_blk_req *list;
-
-    pthread_mutex_lock(&b->lock);
-    list = b->done;
-    b->done = NULL;
-    b->done_end = &b->done;
-    pthread_mutex_unlock(&b->lock);
-    return list;
-}
-
-static void blk_complete(struct virtio_blk *b)
-{
-    struct virtio_blk_req *r = done_take(b);
+    struct disk_io *io = disk_queue_take(&b->io);
     uint32_t queues = 0;
 
-    while (r) {
-        struct virtio_blk_req *next = r->next;
+    while (io) {
+        struct virtio_blk_req *r = container_of(io, struct virtio_blk_req, io);
 
+        io = io->next;
+        req_done(b, r);
         req_complete(b, r);
         queues |= BIT(r->queue);
         req_free(b, r);
-        r = next;
     }
+    return queues;
+}
+
+static uint32_t blk_waiting(struct virtio_blk *b)
+{
+    uint32_t queues = 0;
+
+    for (unsigned i = 0; i < b->v.queues && virtio_running(&b->v); i++)
+        queues |= virtq_waiting(&b->v.q[i]) ? BIT(i) : 0;
+    return queues;
+}
+
+/*
+ * Takes what is on these queues, and completes what is done. As that makes
+ * places in the pool, it then looks at those who may have waited for one.
+ */
+static void blk_pump(struct virtio_blk *b, uint32_t look)
+{
+    /* A ring's worth at most: a vCPU may be filling it. */
+    unsigned budget = 2 * VIRTQ_SIZE_MAX;
+    uint32_t tell = look;
+
+    do {
+        uint32_t done;
+
+        for (unsigned i = 0; i < b->v.queues; i++)
+            if (look & BIT(i))
+                while (budget && queue_take(b, i))
+                    budget--;
+        tell |= look;
+        if (b->at_once)
+            break;
+        disk_queue_go(&b->io);
+        done = blk_complete(b);
+        tell |= done;
+        look = done ? blk_waiting(b) : 0;
+    } while (look && budget);
+    if (look && !budget)
+        disk_queue_poke(&b->io);
     for (unsigned i = 0; i < b->v.queues; i++)
-        if (queues & BIT(i))
+        if (tell & BIT(i))
             virtio_signal(&b->v, i);
 }
 
-static void blk_done(struct loop_fd *lf, uint32_t events)
+static void blk_notify(struct virtio *v, unsigned q)
 {
-    struct virtio_blk *b = container_of(lf, struct virtio_blk, done_fd);
-    uint64_t n;
-
-    (void)events;
-    if (read(lf->fd, &n, sizeof(n)) < 0)
-        return;
-    blk_complete(b);
-    /* Requests may have waited for a place in the pool. */
-    for (unsigned i = 0; i < b->v.queues && virtio_running(&b->v); i++)
-        if (virtq_waiting(&b->v.q[i]))
-            blk_notify(&b->v, i);
+    blk_pump(blk_of(v), BIT(q));
 }
 
-/* Waits until the worker holds nothing; with `drop`, forgets the queue. */
-static void blk_quiesce(struct virtio_blk *b, bool drop)
+static void blk_ready(struct disk_queue *q)
 {
-    struct virtio_blk_req *r = NULL;
+    struct virtio_blk *b = container_of(q, struct virtio_blk, io);
 
-    pthread_mutex_lock(&b->lock);
-    if (drop) {
-        r = b->todo;
-        b->todo = NULL;
-        b->todo_end = &b->todo;
-    }
-    while (b->busy || b->todo)
-        pthread_cond_wait(&b->idle, &b->lock);
-    pthread_mutex_unlock(&b->lock);
-    while (r) {
-        struct virtio_blk_req *next = r->next;
-
-        req_free(b, r);
-        r = next;
-    }
+    blk_pump(b, blk_waiting(b));
 }
 
 static void blk_stop(struct virtio *v)
 {
     struct virtio_blk *b = blk_of(v);
-    struct virtio_blk_req *r;
+    struct disk_io *io = b->at_once ? NULL : disk_queue_drop(&b->io);
 
-    blk_quiesce(b, true);
-    r = done_take(b);
-    while (r) {
-        struct virtio_blk_req *next = r->next;
+    while (io) {
+        struct virtio_blk_req *r = container_of(io, struct virtio_blk_req, io);
 
+        io = io->next;
         req_free(b, r);
-        r = next;
     }
 }
 
 static void blk_driver_ok(struct virtio *v)
 {
-    for (unsigned i = 0; i < v->queues; i++)
-        blk_notify(v, i);
+    blk_pump(blk_of(v), BIT(v->queues) - 1);
 }
 
 static void blk_config_read(struct virtio *v, unsigned off, void *buf,
@@ -446,13 +379,24 @@ static void virtio_blk_reset(struct device *d)
     virtio_reset(&blk_dev(d)->v);
 }
 
+void virtio_blk_drain(struct virtio_blk *b)
+{
+    uint32_t done = 0;
+
+    if (b->at_once)
+        return;
+    disk_queue_drain(&b->io);
+    done = blk_complete(b);
+    for (unsigned i = 0; i < b->v.queues; i++)
+        if (done & BIT(i))
+            virtio_signal(&b->v, i);
+}
+
 static void virtio_blk_save(struct device *d, struct state_writer *w)
 {
     struct virtio_blk *b = blk_dev(d);
 
-    /* Nothing is in flight in a state file. */
-    blk_quiesce(b, false);
-    blk_complete(b);
+    virtio_blk_drain(b);
     state_begin(w, d->ops->name, d->instance, 1);
     virtio_save(&b->v, w);
     state_put(w, "sectors", b->disk->size / DISK_SECTOR);
@@ -485,46 +429,15 @@ static void virtio_blk_fini(struct device *d)
     struct virtio_blk *b = blk_dev(d);
 
     pci_remove(&b->v.pci);
-    if (b->worker_on) {
-        pthread_mutex_lock(&b->lock);
-        b->stop = true; /* what is queued is still written */
-        pthread_cond_signal(&b->work);
-        pthread_mutex_unlock(&b->lock);
-        pthread_join(b->worker, NULL);
-        b->worker_on = false;
-    }
-    if (b->done_fd.fd >= 0) {
-        loop_remove(b->v.loop, &b->done_fd);
-        close(b->done_fd.fd);
-        b->done_fd.fd = -1;
-    }
+    disk_queue_close(&b->io); /* what is queued is still written */
     free(b->pool);
     b->pool = b->free = NULL;
-    pthread_mutex_destroy(&b->lock);
-    pthread_cond_destroy(&b->work);
-    pthread_cond_destroy(&b->idle);
 }
 
 static const struct device_ops virtio_blk_ops = {
     "virtio-blk",    virtio_blk_reset, virtio_blk_save,
     virtio_blk_load, virtio_blk_fini,
 };
-
-/* The worker takes no signals: they are for the threads that expect them. */
-static int worker_start(struct virtio_blk *b, struct error *err)
-{
-    sigset_t all, old;
-    int e;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    e = pthread_create(&b->worker, NULL, blk_worker, b);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (e)
-        return error_set(err, e, "disk thread: %s", strerror(e));
-    b->worker_on = true;
-    return 0;
-}
 
 static int blk_start(struct virtio_blk *b, struct pci_host *host,
                      struct error *err)
@@ -535,13 +448,10 @@ static int blk_start(struct virtio_blk *b, struct pci_host *host,
     b->pool_len = POOL;
     for (unsigned i = 0; i < POOL; i++)
         req_free(b, &b->pool[i]);
-    b->done_fd.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (b->done_fd.fd < 0)
-        return error_set(err, errno, "eventfd: %s", strerror(errno));
-    if (loop_add(b->v.loop, &b->done_fd, EPOLLIN, err) ||
-        pci_add(host, &b->v.pci, err) || (!b->at_once && worker_start(b, err)))
+    if (!b->at_once &&
+        disk_queue_open(&b->io, b->disk, b->v.loop, blk_ready, err))
         return -err->code;
-    return 0;
+    return pci_add(host, &b->v.pci, err);
 }
 
 int virtio_blk_init(struct virtio_blk *b, unsigned instance,
@@ -560,12 +470,6 @@ int virtio_blk_init(struct virtio_blk *b, unsigned instance,
     b->at_once = loop->clock->source != NULL;
     b->disk = disk;
     strncpy(b->serial, serial ? serial : "", VIRTIO_BLK_SERIAL);
-    b->done_fd = (struct loop_fd){-1, blk_done};
-    b->todo_end = &b->todo;
-    b->done_end = &b->done;
-    pthread_mutex_init(&b->lock, NULL);
-    pthread_cond_init(&b->work, NULL);
-    pthread_cond_init(&b->idle, NULL);
     if (!blk_start(b, host, err))
         return 0;
     virtio_blk_fini(&b->v.pci.dev);
