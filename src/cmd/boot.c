@@ -298,6 +298,12 @@ static const struct option_spec boot_options[] = {
      "a virtio balloon: memory that the guest frees goes\n"
      "back to the host; ringfence ctl NAME balloon SIZE",
      boot_balloon},
+    {"vsock", NULL, "PATH[,cid=N]",
+     "a virtio socket: the guest's streams to port P of the\n"
+     "host (CID 2) go to the unix socket PATH_P; a program\n"
+     "that connects to PATH and writes \"CONNECT P\" reaches\n"
+     "the guest's port P. N: the guest's CID (default 3)",
+     boot_vsock},
     {"engine", "accel", "NAME",
      "auto (the default), interp, interp-plain, or help", boot_engine},
     {"cpu", NULL, "MODEL",

@@ -22,6 +22,7 @@ struct boot_args {
     struct machine_config cfg;
     char disk_path[MACHINE_DISKS_MAX][4096];
     struct boot_share share[MACHINE_SHARES_MAX];
+    char vsock_path[512];
     const char *replay_path;
     struct replayer *replay;
     char *restore_dir; /* ours */
@@ -71,6 +72,12 @@ int boot_net(void *ctx, const char *v, struct error *err);
 int boot_publish(void *ctx, const char *v, struct error *err);
 int boot_rng(void *ctx, const char *v, struct error *err);
 int boot_balloon(void *ctx, const char *v, struct error *err);
+
+/* boot_vsock.c; as boot_restore_nets(). fork: a child of a running machine. */
+int boot_restore_vsock(struct machine_config *c,
+                       const struct machine_config *given, bool fork,
+                       struct error *err);
+int boot_vsock(void *ctx, const char *v, struct error *err);
 
 /* Options, see options.h; ctx is a struct boot_args. trace.c */
 int boot_trace(void *ctx, const char *v, struct error *err);

@@ -97,6 +97,8 @@ static const char *extra_option(const struct boot_args *a)
         return "--balloon";
     if (c->disks && a->replay_path)
         return "--disk";
+    if (c->vsock.cid && a->replay_path)
+        return "--vsock";
     if (c->deterministic && !a->replay_path)
         return "--deterministic";
     return NULL;
@@ -135,6 +137,8 @@ static int restore(struct boot_args *a, struct error *err)
         c->disk[i] = given.disk[i];
     }
     if (boot_restore_nets(c, &given, err))
+        return error_prefix(err, "--restore %s", from);
+    if (boot_restore_vsock(c, &given, !a->restore_dir, err))
         return error_prefix(err, "--restore %s", from);
     if (!a->restore_dir)
         boot_fork_nets(c);

@@ -420,6 +420,7 @@ static const struct machine_step machine_steps[] = {
     {"trace", machine_trace_init, machine_trace_fini},
     {"event loop", step_loop, unstep_loop},
     {"networks", machine_nets_init, machine_nets_fini},
+    {"vsock", machine_vsock_init, machine_vsock_fini},
     {"deterministic run", det_init, det_fini},
     {"memory", step_mem, unstep_mem},
     {"interrupt controllers", step_irqchip, unstep_irqchip},
@@ -439,6 +440,7 @@ static const struct machine_step machine_steps[] = {
     {"shared folders' devices", machine_shares_plug, NULL},
     {"network cards", machine_net_cards, NULL},
     {"small devices", machine_extras_init, NULL},
+    {"vsock device", machine_vsock_plug, NULL},
     {"ACPI", step_acpi, NULL},
     {"power", step_power, NULL},
 };

@@ -111,6 +111,9 @@ void config_put(struct state_writer *w, const struct machine_config *cfg,
         snprintf(name, sizeof(name), "disk%u_qcow2", i);
         state_put(w, name, cfg->disk[i].qcow2);
     }
+    state_put(w, "vsock_cid", cfg->vsock.cid);
+    put_path(w, "vsock", cfg->vsock.path);
+    put_path(w, "vsock_base", cfg->vsock.base);
     state_end(w);
     for (i = 0; i < cfg->nets; i++)
         put_net(w, i, &nets[i]);
@@ -144,6 +147,11 @@ void config_get(struct state_reader *r, struct machine_config *cfg,
     cfg->nets = (unsigned)state_get_max(r, "networks", MACHINE_NETS_MAX);
     cfg->rng = state_get_max(r, "rng", 1);
     cfg->balloon = state_get_max(r, "balloon", 1);
+    cfg->vsock.cid = (uint32_t)state_get_max(r, "vsock_cid", VSOCK_CID_LAST);
+    cfg->vsock.path = text->vsock = get_text(r, "vsock");
+    cfg->vsock.base = text->vsock_base = get_text(r, "vsock_base");
+    if (cfg->vsock.cid < VSOCK_CID_FIRST || !cfg->vsock.path)
+        cfg->vsock.cid = 0;
     for (i = 0; i < cfg->nets; i++)
         get_net(r, i, &cfg->net[i]);
 }
@@ -156,6 +164,8 @@ void config_text_free(struct config_text *text)
     free(text->initrd);
     free(text->append);
     free(text->cpu);
+    free(text->vsock);
+    free(text->vsock_base);
     for (i = 0; i < MACHINE_DISKS_MAX; i++)
         free(text->disk[i]);
     *text = (struct config_text){0};

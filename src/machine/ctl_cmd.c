@@ -28,6 +28,13 @@ struct ctl_work {
     char *dir; /* snapshot: ours */
 };
 
+static void status_vsock(const struct vsock *v, struct json_object *o)
+{
+    json_object_object_add(o, "vsock", text(v->at.at.sun_path));
+    json_object_object_add(o, "vsock_cid", number(v->cid));
+    json_object_object_add(o, "vsock_conns", number(v->conns));
+}
+
 static void do_status(struct ctl_client *c, struct json_object *req)
 {
     const struct machine *m = c->ctl->m;
@@ -53,6 +60,8 @@ static void do_status(struct ctl_client *c, struct json_object *req)
     json_object_object_add(o, "guest_ms",
                            number(clock_now(&m->clock) / 1000000));
     json_object_object_add(o, "instructions", number(insns));
+    if (m->vsock)
+        status_vsock(m->vsock, o);
     ctl_answer(c, o);
 }
 

@@ -28,6 +28,7 @@ struct fork_child {
     bool told;           /* it has said something, or will not */
     bool runs;
     size_t len;
+    unsigned number; /* counted over all forks of the parent, from 1 */
     char line[LINE], name[96];
 };
 
@@ -163,7 +164,7 @@ static int child_spawn(struct fork_child *c, int state, int memory,
                        struct error *err)
 {
     const struct machine *m = c->fork->m;
-    char fds[32], ready[16];
+    char fds[32], ready[16], vsock[256];
     const char *argv[] = {"ringfence",
                           "boot",
                           "--restore-fds",
@@ -174,6 +175,8 @@ static int child_spawn(struct fork_child *c, int state, int memory,
                           c->name,
                           "--engine",
                           m->cfg->engine->name,
+                          m->vsock ? "--vsock" : NULL,
+                          vsock,
                           NULL};
     int pipe[2];
     pid_t pid;
@@ -183,6 +186,7 @@ static int child_spawn(struct fork_child *c, int state, int memory,
     fcntl(pipe[0], F_SETFL, O_NONBLOCK);
     snprintf(fds, sizeof(fds), "%d:%d", state, memory);
     snprintf(ready, sizeof(ready), "%d", pipe[1]);
+    machine_vsock_fork(m, c->name, c->number, vsock, sizeof(vsock));
     pid = fork();
     if (!pid)
         child_exec((char *const *)(uintptr_t)argv, state, memory, pipe[1]);
@@ -248,7 +252,8 @@ static void fork_work(struct machine *m, struct machine_work *w)
     for (i = 0; i < f->count; i++) {
         struct fork_child *c = &f->child[i];
 
-        snprintf(c->name, sizeof(c->name), "%s-%u", f->prefix, f->number + i);
+        c->number = f->number + i;
+        snprintf(c->name, sizeof(c->name), "%s-%u", f->prefix, c->number);
         c->told = rc || child_spawn(c, state, memory, &f->err);
         rc |= c->told;
         spawned += !c->told;

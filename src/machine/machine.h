@@ -13,6 +13,7 @@
 #include "inspect/trace_config.h"
 #include "io/disk.h"
 #include "io/net_config.h"
+#include "io/vsock.h"
 
 struct engine_ops;
 struct lockstep;
@@ -44,6 +45,7 @@ struct machine_config {
     struct net_config net[MACHINE_NETS_MAX];
     unsigned nets;
     bool rng, balloon; /* virtio devices */
+    struct vsock_config vsock;
     bool no_reboot;
     int ready_fd;     /* told "ok\n" when it runs, closed with it; 0: nobody */
     bool detach;      /* stderr goes where stdout goes, once it runs */

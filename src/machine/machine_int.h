@@ -25,6 +25,7 @@
 #include "dev/virtio/virtio_balloon.h"
 #include "dev/virtio/virtio_net.h"
 #include "dev/virtio/virtio_rng.h"
+#include "dev/virtio/virtio_vsock.h"
 #include "engine/engine.h"
 #include "inspect/symbols.h"
 #include "io/console.h"
@@ -93,6 +94,8 @@ struct machine {
     struct virtio_net vnet[MACHINE_NETS_MAX];
     struct virtio_rng rng;
     struct virtio_balloon balloon;
+    struct vsock *vsock; /* NULL: none */
+    struct virtio_vsock vvsock;
     struct device *device[MACHINE_DEVICES_MAX]; /* in order of reset */
     unsigned devices;
 
@@ -212,6 +215,13 @@ int machine_shares_plug(struct machine *m, struct error *err) must_check;
 /* An error if there is one: `what` would lose what the guest has open. */
 int machine_shares_refuse(const struct machine *m, const char *what,
                           struct error *err) must_check;
+/* vsock.c: its sockets; then the device. */
+int machine_vsock_init(struct machine *m, struct error *err) must_check;
+void machine_vsock_fini(struct machine *m);
+int machine_vsock_plug(struct machine *m, struct error *err) must_check;
+/* What --vsock says for the number-th fork, called `name`. */
+void machine_vsock_fork(const struct machine *m, const char *name,
+                        unsigned number, char *option, size_t len);
 /* crash.c: the crash screen, if that is how the machine ended. */
 void machine_crash_fini(struct machine *m);
 /* From now on a failed assert shows it too. */

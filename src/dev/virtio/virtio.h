@@ -17,6 +17,7 @@
 #define VIRTIO_ID_CONSOLE 3
 #define VIRTIO_ID_RNG     4
 #define VIRTIO_ID_BALLOON 5
+#define VIRTIO_ID_VSOCK   19
 #define VIRTIO_ID_FS      26
 
 #define VIRTIO_F_INDIRECT_DESC BIT64(28)
