@@ -120,6 +120,25 @@ int disk_open_format(struct disk *d, const char *path, bool read_only,
     return -err->code;
 }
 
+int disk_open_fd(struct disk *d, int fd, const char *path, bool qcow2,
+                 struct error *err)
+{
+    struct stat st;
+
+    *d = (struct disk){.fd = fd, .read_only = true, .path = strdup(path)};
+    if (!d->path)
+        error_set(err, ENOMEM, "out of memory");
+    else if (fstat(fd, &st))
+        error_set(err, errno, "disk %s: %s", path, strerror(errno));
+    else {
+        d->block_device = S_ISBLK(st.st_mode);
+        if (!disk_size(d, &st, err) && (!qcow2 || !qcow2_open(d, 0, err)))
+            return 0;
+    }
+    disk_close(d);
+    return -err->code;
+}
+
 bool disk_named_qcow2(const char *path)
 {
     const char *dot = strrchr(path, '.');
@@ -134,6 +153,14 @@ int disk_open_tap(struct disk *d, const char *name, uint64_t size,
         .fd = -1, .read_only = read_only, .size = size, .tap = tap};
     d->path = strdup(name);
     return d->path ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+int disk_settle(struct disk *d, struct error *err)
+{
+    const struct disk_request flush = {.op = DISK_FLUSH};
+    int rc = d->qcow2 ? qcow2_request(d, &flush, NULL) : 0;
+
+    return rc ? error_set(err, -rc, "disk %s: %s", d->path, strerror(-rc)) : 0;
 }
 
 void disk_close(struct disk *d)

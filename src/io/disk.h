@@ -65,6 +65,13 @@ int disk_open(struct disk *d, const char *path, bool read_only,
 int disk_open_format(struct disk *d, const char *path, bool read_only,
                      bool qcow2, unsigned depth, struct error *err) must_check;
 bool disk_named_qcow2(const char *path);
+/*
+ * An image that is open already, to read while its owner writes: no lock is
+ * taken. path: whose folder it stands in. The descriptor becomes the disk's,
+ * also on failure.
+ */
+int disk_open_fd(struct disk *d, int fd, const char *path, bool qcow2,
+                 struct error *err) must_check;
 /* A copy: writes go nowhere else, and are lost with the disk. */
 int disk_open_copy(struct disk *d, const char *path,
                    struct error *err) must_check;
@@ -73,6 +80,11 @@ int disk_open_tap(struct disk *d, const char *name, uint64_t size,
                   bool read_only, struct disk_tap *tap,
                   struct error *err) must_check;
 void disk_close(struct disk *d);
+/*
+ * At rest: from now on what the guest has written is in the file for others
+ * who read it, past a tap.
+ */
+int disk_settle(struct disk *d, struct error *err) must_check;
 /* For taps: the operation on the file itself. */
 int disk_file(struct disk *d, const struct disk_request *r);
 

@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "io/qcow2.h"
 
 #define CLUSTER   DISK_FORK_CLUSTER
 #define FORKS_MAX 64 /* of one machine, with children alive */
@@ -38,7 +39,8 @@ struct disk_fork {
     struct disk_tap tap;
     pthread_mutex_t lock;
     struct disk *d;
-    int image; /* the first ancestor's file */
+    struct disk *image; /* the first ancestor's */
+    struct disk base;   /* with ancestors: that, to read */
     /* Ancestors from the first one on; empty: the disk is the image itself. */
     struct level level[DISK_FORK_DEPTH];
     unsigned depth;
@@ -116,6 +118,20 @@ static void store_mark(struct store *s, uint64_t c)
 /* --- views --- */
 
 /*
+ * In a format, an ancestor's image is read by tables that the ancestor goes on
+ * changing. That does no harm: what it changes in them belongs to clusters
+ * that it has kept before, and of these the caller takes what was kept.
+ */
+static int image_read(struct disk_fork *f, void *buf, size_t len, uint64_t off)
+{
+    struct iovec iov = {buf, len};
+    const struct disk_request r = {DISK_READ, false, &iov, 1, off, len};
+
+    return f->image->qcow2 ? disk_file(f->image, &r)
+                           : fd_read_at(f->image->fd, buf, len, off);
+}
+
+/*
  * [off, off + len), inside one cluster, as the first `levels` ancestors'
  * descendant saw it when it was forked; 0: the image now.
  */
@@ -127,7 +143,7 @@ static int view_read(struct disk_fork *f, unsigned levels, void *buf,
     int rc;
 
     if (!levels)
-        return fd_read_at(f->image, buf, len, off);
+        return image_read(f, buf, len, off);
     l = &f->level[levels - 1];
     if (l->overlay.has && store_has(&l->overlay, c))
         rc = fd_read_at(l->overlay.data, buf, len, off);
@@ -188,12 +204,27 @@ static int own(struct disk_fork *f, uint64_t c)
     return rc;
 }
 
+/*
+ * What a write may change of the image: all that is placed together. A cluster
+ * of the image's that is written to gets another place, and its old one may
+ * be used for something else.
+ */
+static uint64_t grain(const struct disk_fork *f)
+{
+    return f->image->qcow2 && !f->depth
+               ? MAX((uint64_t)CLUSTER, qcow2_cluster(f->image))
+               : CLUSTER;
+}
+
 static int prepare_write(struct disk_fork *f, uint64_t off, uint64_t len)
 {
-    uint64_t c;
+    uint64_t start = align_down(off, grain(f)), c;
+    uint64_t end = MIN(align_up(off + len, grain(f)), f->d->size);
     int rc = 0;
 
-    for (c = off / CLUSTER; !rc && len && c <= (off + len - 1) / CLUSTER; c++) {
+    if (!len)
+        return 0;
+    for (c = start / CLUSTER; !rc && c <= (end - 1) / CLUSTER; c++) {
         rc = keep(f, c);
         if (!rc)
             rc = own(f, c);
@@ -277,14 +308,16 @@ static int fork_play(struct disk_tap *t, struct disk *d,
     return rc;
 }
 
-static struct disk_fork *fork_of(struct disk *d)
+static struct disk_fork *fork_of(const struct disk *d)
 {
     return d->tap && d->tap->play == fork_play
                ? container_of(d->tap, struct disk_fork, tap)
                : NULL;
 }
 
-static struct disk_fork *fork_new(struct disk *d, int image, struct error *err)
+/* image: NULL for f->base, yet to be opened. */
+static struct disk_fork *fork_new(struct disk *d, struct disk *image,
+                                  struct error *err)
 {
     struct disk_fork *f = calloc(1, sizeof(*f));
 
@@ -297,7 +330,8 @@ static struct disk_fork *fork_new(struct disk *d, int image, struct error *err)
     }
     f->tap.play = fork_play;
     f->d = d;
-    f->image = image;
+    f->image = image ? image : &f->base;
+    f->base.fd = -1;
     f->own = (struct store){.data = -1, .map = -1};
     pthread_mutex_init(&f->lock, NULL);
     d->tap = &f->tap;
@@ -323,7 +357,7 @@ static void all_fds(struct disk_fork *f, void (*fn)(int fd))
 {
     unsigned i;
 
-    fn(f->image);
+    fn(f->image->fd);
     for (i = 0; i < f->depth; i++) {
         if (f->level[i].overlay.has) {
             fn(f->level[i].overlay.data);
@@ -348,18 +382,15 @@ int disk_fork_begin(struct disk *d, unsigned *fork, struct error *err)
     unsigned n = 0;
 
     if (!f) {
-        if (d->qcow2)
-            return error_set(err, ENOTSUP,
-                             "disk %s: a qcow2 image cannot be forked; "
-                             "qemu-img convert -O raw makes one that can",
-                             d->path);
         if (d->tap)
             return error_set(err, ENOTSUP, "disk %s: cannot be forked",
                              d->path);
-        f = fork_new(d, d->fd, err);
+        f = fork_new(d, d, err);
         if (!f)
             return -err->code;
     }
+    if (disk_settle(d, err))
+        return -err->code;
     while (n < f->forks && f->live[n])
         n++;
     if (n == FORKS_MAX)
@@ -416,7 +447,8 @@ void disk_fork_save(struct disk *d, struct state_writer *w, unsigned instance)
 
     state_begin(w, "disk_fork", instance, 1);
     state_put(w, "size", d->size);
-    state_put(w, "image", (uint64_t)f->image);
+    state_put(w, "image", (uint64_t)f->image->fd);
+    state_put(w, "qcow2", f->image->qcow2 != NULL);
     state_put(w, "depth", f->depth + 1);
     for (i = 0; i < f->depth; i++) {
         put_store(w, "overlay", i, &f->level[i].overlay);
@@ -479,22 +511,32 @@ int disk_fork_open(struct disk *d, const char *name, bool read_only,
 {
     struct disk_fork *f;
     uint64_t size;
+    bool qcow2;
     int image;
 
     state_open(r, "disk_fork", instance, 1);
     size = state_get_max(r, "size", INT64_MAX);
     image = get_fd(r, "image");
+    qcow2 = state_get_max(r, "qcow2", 1);
     if (state_result(r, err) ||
         disk_open_tap(d, name, size, read_only, NULL, err))
         return -err->code;
-    f = fork_new(d, image, err);
-    if (f && !get_levels(f, r, err)) {
+    f = fork_new(d, NULL, err);
+    if (f && !disk_open_fd(&f->base, image, name, qcow2, err) &&
+        !get_levels(f, r, err)) {
         uninherit(f->own.data);
         uninherit(f->own.map);
         return 0;
     }
     disk_close(d);
     return -err->code;
+}
+
+bool disk_fork_inherited(const struct disk *d)
+{
+    const struct disk_fork *f = fork_of(d);
+
+    return f && f->depth;
 }
 
 void disk_fork_close(struct disk *d)
@@ -512,8 +554,8 @@ void disk_fork_close(struct disk *d)
         store_close(&f->level[i].kept);
     }
     store_close(&f->own);
-    if (f->depth)
-        close(f->image);
+    if (f->base.path)
+        disk_close(&f->base);
     pthread_mutex_destroy(&f->lock);
     free(f->buf);
     free(f);

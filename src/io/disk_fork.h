@@ -48,4 +48,6 @@ void disk_fork_save(struct disk *d, struct state_writer *w, unsigned instance);
 int disk_fork_open(struct disk *d, const char *name, bool read_only,
                    struct state_reader *r, unsigned instance,
                    struct error *err) must_check;
+/* What is written to it ends with this machine. */
+bool disk_fork_inherited(const struct disk *d);
 void disk_fork_close(struct disk *d);

@@ -551,6 +551,11 @@ int qcow2_open(struct disk *d, unsigned depth, struct error *err)
     return 0;
 }
 
+uint64_t qcow2_cluster(const struct disk *d)
+{
+    return d->qcow2->cluster;
+}
+
 void qcow2_close(struct disk *d)
 {
     struct qcow2 *q = d->qcow2;

@@ -22,6 +22,8 @@ struct qcow2;
 int qcow2_open(struct disk *d, unsigned depth, struct error *err) must_check;
 /* Flushes what the image has to know. */
 void qcow2_close(struct disk *d);
+/* Bytes that the image places together. */
+uint64_t qcow2_cluster(const struct disk *d);
 /* As disk.h's operations; one at a time. */
 int qcow2_request(struct disk *d, const struct disk_request *r,
                   const struct iovec *iov);

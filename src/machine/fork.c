@@ -211,6 +211,10 @@ static int fork_disks(struct machine_fork *f, struct error *err)
     struct machine *m = f->m;
     unsigned i;
 
+    loop_lock(&m->loop);
+    for (i = 0; i < m->cfg->disks; i++)
+        virtio_blk_drain(&m->blk[i]);
+    loop_unlock(&m->loop);
     for (i = 0; i < m->cfg->disks; i++) {
         if (disk_fork_begin(&m->disk[i], &f->disk_fork[i], err))
             return -err->code;

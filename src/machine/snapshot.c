@@ -134,6 +134,26 @@ static struct state_writer *take_state(struct machine *m, bool fork,
     return w;
 }
 
+/* Who copies an image while the machine stands still has all of it. */
+static int settle_disks(struct machine *m, struct error *err)
+{
+    for (unsigned i = 0; i < m->cfg->disks; i++)
+        if (disk_settle(&m->disk[i], err))
+            return -err->code;
+    return 0;
+}
+
+static int refuse_disks(const struct machine *m, struct error *err)
+{
+    for (unsigned i = 0; i < m->cfg->disks; i++)
+        if (disk_fork_inherited(&m->disk[i]) && !m->disk[i].read_only)
+            return error_set(err, ENOTSUP,
+                             "snapshot: what a fork wrote to its disk (%s) "
+                             "ends with it; snapshot its parent",
+                             m->disk[i].path);
+    return 0;
+}
+
 static int save_files(struct machine *m, int dir, struct error *err)
 {
     struct state_writer *w = take_state(m, false, err);
@@ -142,6 +162,10 @@ static int save_files(struct machine *m, int dir, struct error *err)
 
     if (!w)
         return -err->code;
+    if (settle_disks(m, err)) {
+        state_writer_free(w);
+        return -err->code;
+    }
     rc = save_memory(m, dir, &digest);
     if (rc) {
         state_writer_free(w);
@@ -164,7 +188,7 @@ int snapshot_save(struct machine *m, const char *dir, struct error *err)
     struct stat st;
     int fd, rc;
 
-    if (machine_shares_refuse(m, "snapshot", err))
+    if (machine_shares_refuse(m, "snapshot", err) || refuse_disks(m, err))
         return -err->code;
     if (!lstat(dir, &st))
         return error_set(err, EEXIST, "%s exists; give a new folder", dir);
