@@ -34,6 +34,12 @@ enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
 
 #define MSR_CONNECTED (MSR_CTS | MSR_DSR | MSR_DCD)
 
+/*
+ * So many make a guest one that polls. A driver with interrupts looks once or
+ * twice, and between two looks writes something.
+ */
+#define POLLS 8
+
 static unsigned rx_room(const struct ns16550 *u)
 {
     return (u->fcr & FCR_ENABLE ? NS16550_FIFO : 1u) - u->rx_len;
@@ -132,14 +138,22 @@ static void rx_clear(struct ns16550 *u)
 /*
  * Input waits until somebody will fetch it: what comes while the guest still
  * probes the port would be lost when it clears the FIFO. A guest that polls
- * has raised DTR and left the FIFO alone.
+ * has raised DTR and left the FIFO alone, or just polls.
  */
+static bool uart_polled(void *ctx)
+{
+    const struct ns16550 *u = ctx;
+
+    return u->polls == POLLS && !(u->ier & IER_RDI) && !(u->mcr & MCR_LOOP);
+}
+
 static size_t uart_can_receive(void *ctx)
 {
     struct ns16550 *u = ctx;
     bool polls = (u->mcr & MCR_DTR) && !(u->fcr & FCR_ENABLE);
 
-    if ((u->mcr & MCR_LOOP) || !((u->ier & IER_RDI) || polls))
+    if ((u->mcr & MCR_LOOP) ||
+        !((u->ier & IER_RDI) || polls || uart_polled(ctx)))
         return 0;
     return rx_room(u);
 }
@@ -185,6 +199,7 @@ static void uart_writable(void *ctx)
 
 static const struct chardev_client uart_client = {
     .can_receive = uart_can_receive,
+    .polled = uart_polled,
     .receive = uart_receive,
     .writable = uart_writable,
     .send_break = uart_break,
@@ -257,10 +272,20 @@ static void mcr_write(struct ns16550 *u, uint8_t val)
     chardev_can_accept(u->chr);
 }
 
+/* What waits for a reader comes in time for this very look. */
+static void poll_count(struct ns16550 *u)
+{
+    if (u->rx_len || u->tx_len || u->polls == POLLS)
+        return;
+    if (++u->polls == POLLS)
+        chardev_can_accept(u->chr);
+}
+
 static uint8_t lsr_read(struct ns16550 *u)
 {
     uint8_t v = u->lsr_errors;
 
+    poll_count(u);
     if (u->rx_len)
         v |= LSR_DR;
     if (head_is_break(u)) {
@@ -279,6 +304,7 @@ static uint8_t iir_read(struct ns16550 *u)
 {
     uint8_t v = uart_iir(u);
 
+    u->polls = 0; /* it has a handler */
     if (v == IIR_THRI)
         u->thre_pending = false;
     return v | (u->fcr & FCR_ENABLE ? IIR_FIFO : 0);
@@ -330,6 +356,7 @@ static void uart_write(void *dev, uint64_t off, unsigned width, uint64_t val)
     uint8_t v = (uint8_t)val;
 
     (void)width;
+    u->polls = 0;
     switch (off) {
     case 0:
         if (u->lcr & LCR_DLAB)
@@ -378,7 +405,7 @@ static void ns16550_reset(struct device *d)
     u->ier = u->fcr = u->lcr = u->mcr = u->scr = u->lsr_errors = 0;
     u->msr = MSR_CONNECTED;
     u->thre_pending = false;
-    u->tx_len = 0;
+    u->tx_len = u->polls = 0;
     uart_update(u);
 }
 
@@ -397,6 +424,7 @@ static void ns16550_save(struct device *d, struct state_writer *w)
     state_put(w, "msr", u->msr);
     state_put(w, "thre_pending", u->thre_pending);
     state_put(w, "timeout_pending", u->timeout_pending);
+    state_put(w, "polls", u->polls);
     state_put_blob(w, "rx", u->rx, sizeof(u->rx));
     state_put(w, "rx_head", u->rx_head);
     state_put(w, "rx_len", u->rx_len);
@@ -422,6 +450,7 @@ static int ns16550_load(struct device *d, struct state_reader *r,
     u->msr = (uint8_t)state_get_max(r, "msr", 0xff);
     u->thre_pending = state_get_max(r, "thre_pending", 1);
     u->timeout_pending = state_get_max(r, "timeout_pending", 1);
+    u->polls = (uint8_t)state_get_max(r, "polls", POLLS);
     state_get_blob(r, "rx", u->rx, sizeof(u->rx));
     u->rx_head = (uint8_t)state_get_max(r, "rx_head", NS16550_FIFO - 1);
     u->rx_len = (uint8_t)state_get_max(r, "rx_len",

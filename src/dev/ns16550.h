@@ -28,6 +28,7 @@ struct ns16550 {
     uint8_t msr;
     bool thre_pending; /* THRE interrupt not yet taken by an IIR read */
     bool timeout_pending;
+    uint8_t polls; /* reads of LSR in a row that had nothing to tell */
     uint8_t rx[NS16550_FIFO], rx_head, rx_len;
     uint16_t rx_break;                /* bit by slot: a break character */
     uint8_t tx[NS16550_FIFO], tx_len; /* what the back-end did not take */

@@ -35,6 +35,11 @@ size_t chardev_room(struct chardev *c)
     return c->client->can_receive(c->client_ctx);
 }
 
+bool chardev_polled(struct chardev *c)
+{
+    return c->client && c->client->polled && c->client->polled(c->client_ctx);
+}
+
 void chardev_receive(struct chardev *c, const uint8_t *buf, size_t len)
 {
     if (c->client && c->client->receive)

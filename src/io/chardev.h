@@ -17,6 +17,8 @@ struct chardev_client {
     /* Is anybody listening, be it that there is no room now? NULL: yes. */
     bool (*ready)(void *ctx);
     size_t (*can_receive)(void *ctx); /* bytes it would take now */
+    /* Does somebody ask for input over and over? NULL: no. */
+    bool (*polled)(void *ctx);
     void (*receive)(void *ctx, const uint8_t *buf, size_t len);
     void (*writable)(void *ctx); /* after a short chardev_write() */
     void (*resize)(void *ctx, unsigned cols, unsigned rows);
@@ -47,6 +49,7 @@ void chardev_can_accept(struct chardev *c);
 /* The back-end's side. */
 bool chardev_ready(struct chardev *c);
 size_t chardev_room(struct chardev *c);
+bool chardev_polled(struct chardev *c);
 void chardev_receive(struct chardev *c, const uint8_t *buf, size_t len);
 void chardev_writable(struct chardev *c);
 void chardev_resize(struct chardev *c, unsigned cols, unsigned rows);

@@ -279,6 +279,9 @@ static void out_ready(struct loop_fd *lf, uint32_t events)
  * A distribution may load that driver and never use it, its login prompt
  * being on the serial port: if that port has spoken since, and the virtio
  * console has not, then input is for the serial port.
+ *
+ * Firmware, a boot loader, a memory tester ask the serial port for keys over
+ * and over: then there is nothing to wait for, until a kernel takes over.
  */
 static bool virtio_listens(struct console *c)
 {
@@ -292,6 +295,12 @@ static struct chardev *in_target(struct console *c)
 
     if (!c->virtio.client)
         return &c->serial;
+    if (chardev_polled(&c->serial) && !chardev_ready(&c->virtio)) {
+        c->listener = NULL;
+        c->settled = false;
+        timer_cancel(&c->settle);
+        return &c->serial;
+    }
     if (virtio_listens(c))
         now = &c->virtio;
     else if (keep || chardev_room(&c->serial))

@@ -346,6 +346,41 @@ static void uart_receives_by_trigger_and_timeout(void)
     down(&b, &u.dev);
 }
 
+/* Firmware and boot loaders: FIFO on, no interrupts, no DTR. */
+static void uart_sees_who_polls(void)
+{
+    struct ns16550 u;
+    struct bench b;
+
+    up(&b);
+    CHECK_EQ(ns16550_init(&u, 0, &b.mem, &b.loop, 0x3f8, b.irq, &b.chr, &b.err),
+             0);
+    out(&b, 0x3fa, 1);
+    for (int i = 0; i < 7; i++)
+        in(&b, 0x3fd, 1);
+    CHECK(!chardev_polled(&b.chr));
+    CHECK_EQ(chardev_room(&b.chr), 0);
+    out(&b, 0x3f8, 'x'); /* it was for the transmitter */
+    for (int i = 0; i < 7; i++)
+        in(&b, 0x3fd, 1);
+    CHECK(!chardev_polled(&b.chr));
+    in(&b, 0x3fd, 1);
+    CHECK(chardev_polled(&b.chr));
+    CHECK_EQ(chardev_room(&b.chr), 16);
+    chardev_receive(&b.chr, (const uint8_t *)"k", 1);
+    CHECK_EQ(in(&b, 0x3fd, 1) & 1, 1);
+    CHECK_EQ(in(&b, 0x3f8, 1), 'k');
+    CHECK(chardev_polled(&b.chr)); /* and goes on */
+    in(&b, 0x3fa, 1);              /* IIR: a driver */
+    CHECK(!chardev_polled(&b.chr));
+    reload(&b, &u.dev);
+    for (int i = 0; i < 8; i++)
+        in(&b, 0x3fd, 1);
+    reload(&b, &u.dev);
+    CHECK(chardev_polled(&b.chr));
+    down(&b, &u.dev);
+}
+
 static void uart_loops_back(void)
 {
     struct bench b;
@@ -440,6 +475,7 @@ int main(void)
     RUN(rtc_interrupts);
     RUN(uart_transmits_with_back_pressure);
     RUN(uart_receives_by_trigger_and_timeout);
+    RUN(uart_sees_who_polls);
     RUN(uart_loops_back);
     RUN(acpi_button_sleep_and_timer);
     RUN(reset_lines_and_debug_exit);

@@ -215,6 +215,219 @@ static void terminal_is_restored_when_killed(void)
     close(m);
 }
 
+/* --- who gets input, while a machine boots --- */
+
+/* A terminal's two ends in the guest, and what each was given. */
+struct ends {
+    struct clock clock;
+    struct timer stop;
+    bool serial_up, polled, virtio_up;
+    char serial[16], virtio[16];
+};
+static struct ends ends;
+
+static bool virtio_ready(void *ctx)
+{
+    (void)ctx;
+    return ends.virtio_up;
+}
+
+static bool serial_polled(void *ctx)
+{
+    (void)ctx;
+    return ends.polled;
+}
+
+static size_t serial_room(void *ctx)
+{
+    (void)ctx;
+    return ends.serial_up || ends.polled ? 16 : 0;
+}
+
+static size_t virtio_room(void *ctx)
+{
+    (void)ctx;
+    return ends.virtio_up ? 16 : 0;
+}
+
+static void to_serial(void *ctx, const uint8_t *buf, size_t len)
+{
+    (void)ctx;
+    strncat(ends.serial, (const char *)buf, len);
+}
+
+static void to_virtio(void *ctx, const uint8_t *buf, size_t len)
+{
+    (void)ctx;
+    strncat(ends.virtio, (const char *)buf, len);
+}
+
+static const struct chardev_client serial_end = {
+    .can_receive = serial_room, .polled = serial_polled, .receive = to_serial};
+static const struct chardev_client virtio_end = {
+    .ready = virtio_ready, .can_receive = virtio_room, .receive = to_virtio};
+
+static void ends_stop(struct timer *t)
+{
+    loop_stop(t->loop);
+}
+
+/* Time passes; what was due happens. */
+static void ends_wait(unsigned ms)
+{
+    ends.clock.base_ns -= ms * 1000000ull;
+    loop_lock(&loop);
+    timer_arm(&ends.stop, 0);
+    loop_unlock(&loop);
+    loop_run(&loop);
+}
+
+static void ends_type(const char *keys)
+{
+    loop_lock(&loop);
+    console_type(&con, (const uint8_t *)keys, strlen(keys));
+    chardev_can_accept(&con.serial);
+    loop_unlock(&loop);
+    ends_wait(1);
+}
+
+static void say(struct chardev *c)
+{
+    loop_lock(&loop);
+    chardev_write(c, (const uint8_t *)"$", 1);
+    loop_unlock(&loop);
+}
+
+static bool got(const char *serial, const char *virtio)
+{
+    bool same = !strcmp(ends.serial, serial) && !strcmp(ends.virtio, virtio);
+
+    if (!same)
+        fprintf(stderr, "serial `%s', virtio `%s'\n", ends.serial, ends.virtio);
+    return same;
+}
+
+/* Each in a process of its own: there is one console in a process. */
+static bool with_ends(bool (*story)(void))
+{
+    int status, m, s = -1;
+    struct error err;
+    pid_t pid;
+
+    m = pty_open(&s);
+    pid = m < 0 ? -1 : fork();
+    if (!pid) {
+        int null = open("/dev/null", O_WRONLY);
+
+        dup2(s, 0);
+        dup2(null, 1);
+        clock_start(&ends.clock, 100000000000ull);
+        if (loop_init(&loop, &ends.clock, &err) ||
+            console_init(&con, &loop, &events, NULL, &err))
+            _exit(9);
+        timer_init(&ends.stop, &loop, ends_stop);
+        chardev_attach(&con.serial, &serial_end, NULL);
+        chardev_attach(&con.virtio, &virtio_end, NULL);
+        status = story() ? 0 : 1;
+        console_fini(&con);
+        _exit(status);
+    }
+    close(s);
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+    close(m);
+    return pid > 0 && status == 0;
+}
+
+static bool no_driver_comes(void)
+{
+    ends_type("a");
+    if (!got("", ""))
+        return false;
+    ends.serial_up = true;
+    ends_type("b");
+    ends_wait(3500);
+    if (!got("", "")) /* the other may still come */
+        return false;
+    ends_wait(1000);
+    ends_type("c");
+    return got("abc", "");
+}
+
+static bool driver_comes(void)
+{
+    ends.serial_up = true;
+    ends_type("a");
+    ends_wait(2000);
+    ends.virtio_up = true;
+    ends_type("b");
+    if (!got("", ""))
+        return false;
+    ends_wait(1100); /* it has lasted */
+    ends_type("c");
+    return got("", "abc");
+}
+
+static bool driver_speaks(void)
+{
+    ends.serial_up = ends.virtio_up = true;
+    ends_type("a");
+    say(&con.virtio);
+    ends_wait(1);
+    return got("", "a");
+}
+
+static bool driver_is_silent(void)
+{
+    ends.serial_up = ends.virtio_up = true;
+    ends_type("a");
+    say(&con.serial);
+    ends_type("b");
+    ends_wait(4100);
+    return got("ab", "");
+}
+
+static bool firmware_polls(void)
+{
+    ends.polled = true;
+    ends_type("a");
+    if (!got("a", ""))
+        return false;
+    /* A kernel takes over: as if it had been there from the start. */
+    ends.polled = false;
+    ends.serial_up = true;
+    ends_type("b");
+    ends_wait(2000);
+    ends.virtio_up = true;
+    ends_type("c");
+    ends_wait(1100);
+    return got("a", "bc");
+}
+
+static void keys_go_to_the_serial_port_if_nobody_else_comes(void)
+{
+    CHECK(with_ends(no_driver_comes));
+}
+
+static void keys_wait_for_the_virtio_console(void)
+{
+    CHECK(with_ends(driver_comes));
+}
+
+static void a_virtio_console_that_speaks_gets_keys_at_once(void)
+{
+    CHECK(with_ends(driver_speaks));
+}
+
+static void a_silent_virtio_console_leaves_keys_to_the_serial_port(void)
+{
+    CHECK(with_ends(driver_is_silent));
+}
+
+static void firmware_that_polls_gets_keys_at_once(void)
+{
+    CHECK(with_ends(firmware_polls));
+}
+
 int main(void)
 {
     RUN(pipes_carry_input_and_output);
@@ -222,5 +435,10 @@ int main(void)
     RUN(file_as_input_is_read_to_its_end);
     RUN(terminal_is_raw_and_restored);
     RUN(terminal_is_restored_when_killed);
+    RUN(keys_go_to_the_serial_port_if_nobody_else_comes);
+    RUN(keys_wait_for_the_virtio_console);
+    RUN(a_virtio_console_that_speaks_gets_keys_at_once);
+    RUN(a_silent_virtio_console_leaves_keys_to_the_serial_port);
+    RUN(firmware_that_polls_gets_keys_at_once);
     return test_status();
 }
