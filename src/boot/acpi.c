@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * acpi.c - RSDP, XSDT, FADT, FACS, MADT, MCFG and DSDT, built in a buffer
- * which is then copied below 1 MiB.
+ * which is then copied to its place in RAM.
  */
 #include "boot/acpi.h"
 
@@ -30,9 +30,12 @@ enum {
 };
 enum { SPACE_MEMORY = 0, SPACE_IO = 1 };
 
+#define AML_DWORD 0x0c
+
 struct acpi_buf {
-    uint8_t p[ACPI_TABLES_END - ACPI_TABLES];
+    uint8_t p[ACPI_BOARD];
     uint32_t len;
+    uint32_t base; /* where it goes; below 4 GiB */
 };
 
 static uint8_t acpi_sum(const uint8_t *p, uint32_t len)
@@ -54,9 +57,9 @@ static uint32_t acpi_alloc(struct acpi_buf *b, uint32_t len)
     return at;
 }
 
-static uint32_t acpi_addr(uint32_t off)
+static uint32_t acpi_addr(const struct acpi_buf *b, uint32_t off)
 {
-    return (uint32_t)ACPI_TABLES + off;
+    return b->base + off;
 }
 
 /* Header and checksum of a finished table [ACPI 5.2.6]. */
@@ -96,11 +99,34 @@ static uint32_t acpi_facs(struct acpi_buf *b)
     return at;
 }
 
+/* The one constant `from` of the bytecode becomes `to` [ACPI 20.2.3]. */
+static void acpi_aml_patch(uint8_t *aml, uint32_t len, uint32_t from,
+                           uint32_t to)
+{
+    unsigned found = 0;
+    uint32_t i;
+
+    for (i = SDT_HEADER; i + 5 <= len; i++) {
+        if (aml[i] != AML_DWORD || get_le32(aml + i + 1) != from)
+            continue;
+        put_le32(aml + i + 1, to);
+        found++;
+    }
+    rf_assert(found == 1);
+}
+
 static uint32_t acpi_dsdt(struct acpi_buf *b)
 {
     uint32_t at = acpi_alloc(b, sizeof(dsdt_aml));
+    uint8_t *t = b->p + at;
 
-    memcpy(b->p + at, dsdt_aml, sizeof(dsdt_aml));
+    memcpy(t, dsdt_aml, sizeof(dsdt_aml));
+    acpi_aml_patch(t, sizeof(dsdt_aml), ACPI_TABLES + ACPI_BOARD,
+                   acpi_addr(b, ACPI_BOARD));
+    acpi_aml_patch(t, sizeof(dsdt_aml), ACPI_TABLES + ACPI_VMGENID,
+                   acpi_addr(b, ACPI_VMGENID));
+    t[9] = 0;
+    t[9] = acpi_sum(t, sizeof(dsdt_aml));
     return at;
 }
 
@@ -110,8 +136,8 @@ static uint32_t acpi_fadt(struct acpi_buf *b, const struct acpi_config *c,
     uint32_t at = acpi_alloc(b, FADT_LEN);
     uint8_t *t = b->p + at;
 
-    put_le32(t + 36, acpi_addr(facs));
-    put_le32(t + 40, acpi_addr(dsdt));
+    put_le32(t + 36, acpi_addr(b, facs));
+    put_le32(t + 40, acpi_addr(b, dsdt));
     put_le16(t + 46, c->sci_gsi);
     /* No SMI command port: always in ACPI mode [ACPI 5.2.9]. */
     put_le32(t + 56, c->pm1_evt);
@@ -129,8 +155,8 @@ static uint32_t acpi_fadt(struct acpi_buf *b, const struct acpi_config *c,
     acpi_gas(t + 116, SPACE_IO, 8, 1, c->reset_port);
     t[128] = c->reset_value;
     t[131] = 3; /* minor revision */
-    put_le64(t + 132, acpi_addr(facs));
-    put_le64(t + 140, acpi_addr(dsdt));
+    put_le64(t + 132, acpi_addr(b, facs));
+    put_le64(t + 140, acpi_addr(b, dsdt));
     acpi_gas(t + 148, SPACE_IO, 32, 2, c->pm1_evt);
     acpi_gas(t + 172, SPACE_IO, 16, 2, c->pm1_cnt);
     acpi_gas(t + 208, SPACE_IO, 32, 3, c->pm_tmr);
@@ -202,14 +228,14 @@ static void acpi_roots(struct acpi_buf *b, uint32_t rsdp,
     unsigned i;
 
     for (i = 0; i < n; i++)
-        put_le64(t + SDT_HEADER + 8 * i, acpi_addr(tables[i]));
+        put_le64(t + SDT_HEADER + 8 * i, acpi_addr(b, tables[i]));
     acpi_finish(t, "XSDT", len, 1);
 
     memcpy(r, "RSD PTR ", 8);
     memcpy(r + 9, "RINGFN", 6);
     r[15] = 2;
     put_le32(r + 20, 36);
-    put_le64(r + 24, acpi_addr(at));
+    put_le64(r + 24, acpi_addr(b, at));
     r[8] = acpi_sum(r, 20);
     r[32] = acpi_sum(r, 36);
 }
@@ -225,27 +251,51 @@ static int acpi_board_write(const struct acpi_config *c, struct guest_mem *m)
         .mmio32_len = (uint32_t)c->mmio32_len,
     };
 
-    return guest_mem_write(m, ACPI_BOARD, &board, sizeof(board));
+    return guest_mem_write(m, acpi_base(c) + ACPI_BOARD, &board, sizeof(board));
 }
 
-int acpi_build(const struct acpi_config *cfg, struct guest_mem *m,
-               struct error *err)
+static struct acpi_buf *acpi_make(const struct acpi_config *cfg,
+                                  struct error *err)
 {
     struct acpi_buf *b = calloc(1, sizeof(*b));
     uint32_t rsdp, facs, dsdt, tables[3];
-    int rc;
 
-    if (!b)
-        return error_set(err, ENOMEM, "out of memory for the ACPI tables");
-    rsdp = acpi_alloc(b, 36);
+    if (!b) {
+        error_set(err, ENOMEM, "out of memory for the ACPI tables");
+        return NULL;
+    }
+    b->base = (uint32_t)acpi_base(cfg);
+    rsdp = acpi_alloc(b, ACPI_RSDP_LEN);
     facs = acpi_facs(b);
     dsdt = acpi_dsdt(b);
     tables[0] = acpi_fadt(b, cfg, facs, dsdt);
     tables[1] = acpi_madt(b, cfg);
     tables[2] = acpi_mcfg(b, cfg);
     acpi_roots(b, rsdp, tables, ARRAY_SIZE(tables));
-    rc = guest_mem_write(m, ACPI_TABLES, b->p, b->len) ||
-         acpi_board_write(cfg, m);
+    return b;
+}
+
+int acpi_build(const struct acpi_config *cfg, struct guest_mem *m,
+               struct error *err)
+{
+    struct acpi_buf *b = acpi_make(cfg, err);
+    int rc;
+
+    if (!b)
+        return -err->code;
+    rc = guest_mem_write(m, b->base, b->p, b->len) || acpi_board_write(cfg, m);
     free(b);
     return rc ? error_set(err, EFAULT, "no memory for the ACPI tables") : 0;
+}
+
+int acpi_rsdp(const struct acpi_config *cfg, uint8_t rsdp[ACPI_RSDP_LEN],
+              struct error *err)
+{
+    struct acpi_buf *b = acpi_make(cfg, err);
+
+    if (!b)
+        return -err->code;
+    memcpy(rsdp, b->p, ACPI_RSDP_LEN);
+    free(b);
+    return 0;
 }

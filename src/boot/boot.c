@@ -6,6 +6,7 @@
 #include "boot/boot_int.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Flat segments as the boot protocols want them [Linux x86/boot]. */
@@ -27,7 +28,7 @@ static const uint64_t boot_gdt32[] = {
 int boot_open(struct boot_source *src, const char *kernel, const char *initrd,
               struct error *err)
 {
-    src->kernel.fd = src->initrd.fd = -1;
+    src->kernel.fd = src->initrd.fd = src->firmware.fd = -1;
     if (image_open(&src->kernel, "kernel", kernel, err))
         return -err->code;
     if (initrd && image_open(&src->initrd, "initrd", initrd, err)) {
@@ -41,6 +42,9 @@ void boot_close(struct boot_source *src)
 {
     image_close(&src->kernel);
     image_close(&src->initrd);
+    image_close(&src->firmware);
+    free(src->rom);
+    src->rom = NULL;
 }
 
 static void e820_add(struct e820_entry *map, unsigned *n, uint64_t from,
@@ -60,6 +64,22 @@ unsigned boot_e820(const struct guest_mem *m, const struct acpi_config *acpi,
     e820_add(map, &n, ACPI_TABLES, BOOT_HIGH_BASE, E820_RESERVED);
     e820_add(map, &n, BOOT_HIGH_BASE, m->low_size, E820_RAM);
     /* Linux uses ECAM only where the map or the DSDT reserves it. */
+    e820_add(map, &n, acpi->ecam_base, acpi->ecam_base + acpi->ecam_buses * MiB,
+             E820_RESERVED);
+    e820_add(map, &n, GUEST_HIGH_BASE, GUEST_HIGH_BASE + m->high_size,
+             E820_RAM);
+    return n;
+}
+
+unsigned boot_e820_firmware(const struct guest_mem *m,
+                            const struct acpi_config *acpi,
+                            struct e820_entry map[BOOT_E820_MAX])
+{
+    unsigned n = 0;
+
+    e820_add(map, &n, 0, acpi_base(acpi), E820_RAM);
+    e820_add(map, &n, acpi_base(acpi), acpi_base(acpi) + ACPI_LEN,
+             E820_RESERVED);
     e820_add(map, &n, acpi->ecam_base, acpi->ecam_base + acpi->ecam_buses * MiB,
              E820_RESERVED);
     e820_add(map, &n, GUEST_HIGH_BASE, GUEST_HIGH_BASE + m->high_size,
@@ -165,6 +185,8 @@ int boot_load(const struct boot_source *src, struct guest_mem *m,
                          "--memory: a kernel needs more than "
                          "%llu KiB; give at least 64M",
                          (unsigned long long)(m->ram_size / KiB));
+    if (src->rom)
+        return boot_firmware(src, m, out, err);
     rc = boot_bzimage(src, m, out, err);
     if (rc == -ENOEXEC)
         rc = boot_elf(src, m, out, err);

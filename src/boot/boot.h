@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * boot.h - puts a kernel, its initrd and its tables into guest memory.
+ * boot.h - puts a kernel, its initrd and its tables into guest memory; or
+ * firmware, which then finds something to boot by itself.
  *
- * There is no firmware: the loader leaves memory and one `struct boot_state`
- * as the kernel's boot protocol wants them at its entry. Kernel and initrd are
- * hostile input: every length is checked before it is used, and what is wrong
- * comes back as one line. boot_open() once; boot_load() at power-on and at
- * each reboot, from the same open files. Main or event thread, no vCPU runs.
+ * A kernel needs no firmware: the loader leaves memory and one `struct
+ * boot_state` as the kernel's boot protocol wants them at its entry. Kernel and
+ * initrd are hostile input: every length is checked before it is used, and what
+ * is wrong comes back as one line. boot_open() once; boot_load() at power-on
+ * and at each reboot, from the same open files. Main or event thread, no vCPU
+ * runs.
  */
 #pragma once
 
@@ -25,13 +27,18 @@
 #define BOOT_LOW_END     0x9fc00ull /* RAM that a PC has below 640 KiB */
 #define BOOT_HIGH_BASE   0x100000ull
 
+/* How much of the end of firmware is below 1 MiB too. */
+#define BOOT_SHADOW_MIN (64 * KiB)
+#define BOOT_SHADOW_MAX (256 * KiB)
+
 #define BOOT_SEL_CODE 0x10
 #define BOOT_SEL_DATA 0x18
 #define BOOT_SEL_TSS  0x20
 
 enum boot_mode {
-    BOOT_LONG, /* 64-bit, paging on, [Linux x86/boot, 64-bit protocol] */
-    BOOT_PROT, /* 32-bit flat, paging off [PVH] */
+    BOOT_LONG,  /* 64-bit, paging on, [Linux x86/boot, 64-bit protocol] */
+    BOOT_PROT,  /* 32-bit flat, paging off [PVH] */
+    BOOT_RESET, /* as after RESET [SDM 3A 9.1.4]; the rest is not used */
 };
 
 /* Registers of the bootstrap processor at the kernel's entry. */
@@ -45,7 +52,9 @@ struct boot_state {
 
 /* The names are the caller's and outlive the source. */
 struct boot_source {
-    struct image kernel, initrd; /* initrd.fd is -1 when there is none */
+    struct image kernel, initrd; /* fd is -1 when there is none */
+    struct image firmware;       /* instead of a kernel */
+    uint8_t *rom;                /* its bytes, ours; or NULL */
     const char *append;
     const struct acpi_config *acpi;
 };
@@ -61,6 +70,9 @@ _Static_assert(sizeof(struct e820_entry) == 20, "e820 entry");
 
 int boot_open(struct boot_source *src, const char *kernel, const char *initrd,
               struct error *err) must_check;
+/* Instead of boot_open(). */
+int boot_firmware_open(struct boot_source *src, const char *path,
+                       struct error *err) must_check;
 void boot_close(struct boot_source *src);
 /* Writes everything; `out` says how the bootstrap processor starts. */
 int boot_load(const struct boot_source *src, struct guest_mem *m,
@@ -68,3 +80,7 @@ int boot_load(const struct boot_source *src, struct guest_mem *m,
 /* Fills the map; returns the number of entries. */
 unsigned boot_e820(const struct guest_mem *m, const struct acpi_config *acpi,
                    struct e820_entry map[BOOT_E820_MAX]);
+/* The same for firmware, which takes away what it needs itself. */
+unsigned boot_e820_firmware(const struct guest_mem *m,
+                            const struct acpi_config *acpi,
+                            struct e820_entry map[BOOT_E820_MAX]);

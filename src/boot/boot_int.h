@@ -11,6 +11,9 @@ int boot_bzimage(const struct boot_source *src, struct guest_mem *m,
                  struct boot_state *out, struct error *err);
 int boot_elf(const struct boot_source *src, struct guest_mem *m,
              struct boot_state *out, struct error *err);
+/* src->rom, and the tables that it does not make. */
+int boot_firmware(const struct boot_source *src, struct guest_mem *m,
+                  struct boot_state *out, struct error *err);
 
 /*
  * Puts the initrd as high as `limit` (exclusive) allows, above `floor` (the

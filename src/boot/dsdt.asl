@@ -3,7 +3,8 @@
  * dsdt.asl - the board as ACPI shows it: processors, a PCI Express host
  * bridge, COM1, RTC, keyboard controller's absence, pvpanic, and S5.
  *
- * What varies is in struct acpi_board (acpi.h) at 0xfff00.
+ * What varies is in struct acpi_board (acpi.h) at 0xfff00, and the VM
+ * generation ID at 0xfff80; where the tables are elsewhere, acpi.c changes both.
  */
 DefinitionBlock ("dsdt.aml", "DSDT", 2, "RINGFN", "RINGFNCE", 1)
 {
@@ -131,7 +132,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "RINGFN", "RINGFNCE", 1)
             }
         }
 
-        /* The ID is at 0xFFF80: dev/vmgenid.h. */
+        /* Where the ID is: acpi.h, dev/vmgenid.h. */
         Device (VGEN)
         {
             Name (_HID, "RNGF0001")

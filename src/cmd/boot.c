@@ -47,6 +47,13 @@ static int boot_append(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
+static int boot_firmware_file(void *ctx, const char *v, struct error *err)
+{
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.firmware = v;
+    return 0;
+}
+
 static int boot_cpus(void *ctx, const char *v, struct error *err)
 {
     char *end;
@@ -265,6 +272,10 @@ static int boot_help_option(void *ctx, const char *v, struct error *err)
 static const struct option_spec boot_options[] = {
     {"kernel", "k", "FILE",
      "a bzImage (vmlinuz), or an ELF vmlinux with a PVH note", boot_kernel},
+    {"firmware", "bios", "FILE",
+     "a BIOS image instead of a kernel; it boots from the\n"
+     "first --disk. On Debian: /usr/share/seabios/bios-256k.bin",
+     boot_firmware_file},
     {"initrd", "i", "FILE", "the initial RAM disk", boot_initrd_file},
     {"append", "cmdline params", "TEXT",
      "the kernel's command line, instead of\n\"" BOOT_APPEND "\"", boot_append},
@@ -375,8 +386,10 @@ static const struct option_spec boot_options[] = {
 
 void cmd_boot_help(void)
 {
-    puts("usage: ringfence boot --kernel FILE [OPTION]...\n\n"
-         "Boots a Linux kernel. The guest's serial port (ttyS0) and its\n"
+    puts("usage: ringfence boot --kernel FILE [OPTION]...\n"
+         "       ringfence boot --firmware FILE --disk FILE [OPTION]...\n\n"
+         "Boots a Linux kernel, or what a disk has. The guest's serial port "
+         "(ttyS0) and its\n"
          "virtio console (hvc0) are this terminal.\n");
     options_print(boot_options);
     puts("\nKeys: Ctrl-A x leaves, Ctrl-A b sends a break, Ctrl-A Ctrl-A is "
@@ -395,7 +408,9 @@ void cmd_boot_help(void)
          "Example:\n"
          "  ringfence boot --kernel vmlinuz --initrd initrd.img \\\n"
          "      --memory 1G --disk disk.img \\\n"
-         "      --append \"console=ttyS0 root=/dev/vda\"");
+         "      --append \"console=ttyS0 root=/dev/vda\"\n"
+         "  ringfence boot --firmware /usr/share/seabios/bios-256k.bin \\\n"
+         "      --disk debian.qcow2");
 }
 
 /* A machine that is compared: nobody else may touch it. */
@@ -412,6 +427,26 @@ static int boot_check_lockstep(const struct machine_config *c,
     return 0;
 }
 
+/* Firmware or a kernel; what belongs to the latter does not go with both. */
+static int boot_check_firmware(struct boot_args *a, struct error *err)
+{
+    struct machine_config *c = &a->cfg;
+
+    if (!c->firmware)
+        return c->kernel
+                   ? 0
+                   : error_set(err, EINVAL, "no kernel; give --kernel FILE");
+    if (a->replay || a->snapshot)
+        return 0;
+    if (c->kernel || c->initrd || strcmp(c->append, BOOT_APPEND))
+        return error_set(err, EINVAL,
+                         "--firmware %s: it boots from a disk; leave out "
+                         "--kernel, --initrd and --append",
+                         c->firmware);
+    c->append = NULL;
+    return 0;
+}
+
 static int boot_check(struct boot_args *a, struct error *err)
 {
     const struct machine_config *c = &a->cfg;
@@ -424,8 +459,8 @@ static int boot_check(struct boot_args *a, struct error *err)
                          "--seed needs --deterministic or --record");
     if (boot_check_lockstep(c, err) || boot_check_nets(a, err))
         return -err->code;
-    if (!a->cfg.kernel)
-        return error_set(err, EINVAL, "no kernel; give --kernel FILE");
+    if (boot_check_firmware(a, err))
+        return -err->code;
     if (!a->cfg.engine) {
         a->cfg.engine = engine_auto(why, sizeof(why));
         if (!a->cfg.engine)

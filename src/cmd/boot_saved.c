@@ -75,6 +75,8 @@ static const char *extra_option(const struct boot_args *a)
         return "--kernel";
     if (c->initrd)
         return "--initrd";
+    if (c->firmware)
+        return "--firmware";
     if (c->cpu)
         return "--cpu";
     if (c->record)

@@ -95,6 +95,27 @@ static void doctor_memory(void)
     doctor_row("memory", free_mib, note);
 }
 
+/* Where distributions put SeaBIOS. */
+static void doctor_firmware(void)
+{
+    static const char *const at[] = {
+        "/usr/share/seabios/bios-256k.bin",
+        "/usr/share/qemu/bios-256k.bin",
+        "/usr/share/seabios/bios.bin",
+    };
+    char note[96];
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(at); i++) {
+        if (access(at[i], R_OK))
+            continue;
+        snprintf(note, sizeof(note), "boot --firmware %s --disk FILE", at[i]);
+        doctor_row("firmware", "yes", note);
+        return;
+    }
+    doctor_row("firmware", "no", "to boot from a disk: package seabios");
+}
+
 static void doctor_limits(void)
 {
     char buf[64];
@@ -127,6 +148,7 @@ static void doctor_host(void)
     doctor_row("CPUs", cpus, "host threads for vCPUs and devices");
     doctor_kvm();
     doctor_memory();
+    doctor_firmware();
     doctor_limits();
 }
 

@@ -165,9 +165,11 @@ static int step_model(struct machine *m, struct error *err)
 
 static int step_boot_files(struct machine *m, struct error *err)
 {
-    int rc = boot_open(&m->boot, m->cfg->kernel, m->cfg->initrd, err);
+    const struct machine_config *cfg = m->cfg;
+    int rc = cfg->firmware ? boot_firmware_open(&m->boot, cfg->firmware, err)
+                           : boot_open(&m->boot, cfg->kernel, cfg->initrd, err);
 
-    if (rc && m->cfg->restore) {
+    if (rc && cfg->restore) {
         m->boot_missing = *err; /* it is a reboot that needs it */
         return 0;
     }
@@ -312,6 +314,8 @@ static int step_pci(struct machine *m, struct error *err)
     if (pci_host_init(&m->pci, &m->mem, &m->chip, intx, &m->board, err))
         return -err->code;
     machine_device(m, &m->pci.dev);
+    if (m->cfg->firmware)
+        pci_host_firmware(&m->pci);
     return 0;
 }
 
@@ -378,6 +382,7 @@ static int step_acpi(struct machine *m, struct error *err)
 {
     (void)err;
     m->acpi = (struct acpi_config){
+        .base = m->cfg->firmware ? m->mem.low_size - ACPI_LEN : 0,
         .cpus = m->cfg->cpus,
         .pm1_evt = ACPI_PM1_EVT,
         .pm1_cnt = ACPI_PM1_CNT,
@@ -390,8 +395,8 @@ static int step_acpi(struct machine *m, struct error *err)
         .ioapic_base = IOAPIC_BASE,
         .ecam_base = PCI_ECAM_BASE,
         .ecam_buses = PCI_ECAM_LEN / MiB,
-        .mmio32_base = PCI_MMIO32_BASE,
-        .mmio32_len = PCI_MMIO32_LEN,
+        .mmio32_base = m->pci.base32,
+        .mmio32_len = m->pci.len32,
         .mmio64_base = pci_host_mmio64(&m->pci),
         .mmio64_len = PCI_MMIO64_LEN,
     };
@@ -442,6 +447,7 @@ static const struct machine_step machine_steps[] = {
     {"small devices", machine_extras_init, NULL},
     {"vsock device", machine_vsock_plug, NULL},
     {"ACPI", step_acpi, NULL},
+    {"firmware", machine_firmware_init, machine_firmware_fini},
     {"power", step_power, NULL},
 };
 

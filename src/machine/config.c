@@ -98,6 +98,7 @@ void config_put(struct state_writer *w, const struct machine_config *cfg,
     put_text(w, "cpu", cfg->cpu);
     put_path(w, "kernel", cfg->kernel);
     put_path(w, "initrd", cfg->initrd);
+    put_path(w, "firmware", cfg->firmware);
     state_put(w, "no_reboot", cfg->no_reboot);
     state_put(w, "disks", cfg->disks);
     state_put(w, "networks", cfg->nets);
@@ -132,6 +133,7 @@ void config_get(struct state_reader *r, struct machine_config *cfg,
     cfg->cpu = text->cpu = get_text(r, "cpu");
     cfg->kernel = text->kernel = get_text(r, "kernel");
     cfg->initrd = text->initrd = get_text(r, "initrd");
+    cfg->firmware = text->firmware = get_text(r, "firmware");
     cfg->no_reboot = state_get_max(r, "no_reboot", 1);
     cfg->disks = (unsigned)state_get_max(r, "disks", MACHINE_DISKS_MAX);
     for (i = 0; i < cfg->disks; i++) {
@@ -162,6 +164,7 @@ void config_text_free(struct config_text *text)
 
     free(text->kernel);
     free(text->initrd);
+    free(text->firmware);
     free(text->append);
     free(text->cpu);
     free(text->vsock);

@@ -10,7 +10,7 @@
 
 /* The strings of a configuration that came out of a file. */
 struct config_text {
-    char *kernel, *initrd, *append, *cpu, *disk[MACHINE_DISKS_MAX];
+    char *kernel, *initrd, *firmware, *append, *cpu, *disk[MACHINE_DISKS_MAX];
     char *vsock, *vsock_base;
 };
 

@@ -388,5 +388,6 @@ void machine_cpus_reset(struct machine *m)
         if (cpu->mmu)
             cpu->mmu->flush_all(cpu);
     }
-    machine_cpu_entry(&m->cpu[0].cpu, &m->entry);
+    if (m->entry.mode != BOOT_RESET)
+        machine_cpu_entry(&m->cpu[0].cpu, &m->entry);
 }

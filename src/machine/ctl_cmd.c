@@ -54,7 +54,10 @@ static void do_status(struct ctl_client *c, struct json_object *req)
     json_object_object_add(o, "engine", text(m->cfg->engine->name));
     json_object_object_add(o, "cpus", number(m->cfg->cpus));
     json_object_object_add(o, "memory", number(m->cfg->memory));
-    json_object_object_add(o, "kernel", text(m->cfg->kernel));
+    if (m->cfg->firmware)
+        json_object_object_add(o, "firmware", text(m->cfg->firmware));
+    else
+        json_object_object_add(o, "kernel", text(m->cfg->kernel));
     json_object_object_add(
         o, "uptime_ms", number((clock_host_now() - c->ctl->started) / 1000000));
     json_object_object_add(o, "guest_ms",

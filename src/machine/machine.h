@@ -27,6 +27,7 @@ struct snapshot;
 /* Strings are the caller's and outlive the machine. */
 struct machine_config {
     const char *kernel, *initrd, *append;
+    const char *firmware; /* instead of these */
     unsigned cpus;
     uint64_t memory; /* bytes */
     const struct engine_ops *engine;

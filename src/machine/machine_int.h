@@ -11,6 +11,8 @@
 #include "boot/boot.h"
 #include "dev/acpi_pm.h"
 #include "dev/debug_exit.h"
+#include "dev/debugcon.h"
+#include "dev/fw_cfg.h"
 #include "dev/i8042.h"
 #include "dev/i8254.h"
 #include "dev/mc146818.h"
@@ -41,7 +43,7 @@
 #include "x86/cpuid.h"
 
 #define MACHINE_DEVICES_MAX                                                    \
-    (20 + MACHINE_DISKS_MAX + MACHINE_SHARES_MAX + MACHINE_NETS_MAX)
+    (22 + MACHINE_DISKS_MAX + MACHINE_SHARES_MAX + MACHINE_NETS_MAX)
 
 struct ctl;
 struct det;
@@ -83,6 +85,8 @@ struct machine {
     struct ns16550 com1;
     struct port92 port92;
     struct pvpanic pvpanic;
+    struct fw_cfg fw_cfg; /* this and the next only with firmware */
+    struct debugcon debugcon;
     struct pci_host pci;
     struct virtio_console vcon;
     struct disk disk[MACHINE_DISKS_MAX];
@@ -159,6 +163,11 @@ void machine_nets_fini(struct machine *m);
 int machine_net_cards(struct machine *m, struct error *err) must_check;
 /* What came as RECORD_PACKET; not trusted. */
 void machine_net_packet(struct machine *m, const void *data, size_t len);
+/* firmware.c: nothing, without --firmware */
+int machine_firmware_init(struct machine *m, struct error *err) must_check;
+void machine_firmware_fini(struct machine *m);
+/* What a battery would have kept, as this machine has it. */
+void machine_firmware_power_on(struct machine *m);
 /* extras.c */
 int machine_extras_init(struct machine *m, struct error *err) must_check;
 /* Could something come from a network? */

@@ -53,7 +53,8 @@ int machine_power_on(struct machine *m, struct error *err)
     if (rc)
         return rc;
     machine_generation(m, id);
-    vmgenid_set(&m->mem, id);
+    vmgenid_set(&m->mem, acpi_base(&m->acpi) + ACPI_VMGENID, id);
+    machine_firmware_power_on(m);
     machine_cpus_reset(m);
     machine_hold_restart(m);
     gdb_powered_on(m);

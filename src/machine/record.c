@@ -26,7 +26,7 @@
 #include "machine/config.h"
 
 #define MAGIC   "RFRECORD"
-#define VERSION 2u
+#define VERSION 3u
 #define LEVEL   1         /* of zstd: the guest waits for it */
 #define LEN_MAX (1 * GiB) /* of a payload */
 
@@ -243,7 +243,8 @@ static int recorder_begin(struct recorder *r, const struct machine_config *cfg,
         return error_set(err, e, "--record %s: %s", r->path, strerror(e));
     recorder_write(r, &head, sizeof(head));
     if (put_config(r, cfg, nets, disks, o, err) ||
-        put_file(r, RECORD_KERNEL, cfg->kernel, err) ||
+        put_file(r, RECORD_KERNEL, cfg->firmware ? cfg->firmware : cfg->kernel,
+                 err) ||
         (cfg->initrd && put_file(r, RECORD_INITRD, cfg->initrd, err)))
         return -err->code;
     if (r->broken) /* it has been said why */
@@ -434,7 +435,10 @@ static int get_start(struct replayer *r, struct machine_config *cfg,
         return err->code ? -err->code : bad_file(r, err, "no kernel");
     if (get_file(c, &r->kernel, r->kernel_path, sizeof(r->kernel_path), err))
         return -err->code;
-    cfg->kernel = r->kernel_path;
+    /* It stands for whichever the configuration has. */
+    *(cfg->firmware ? &cfg->firmware : &cfg->kernel) = r->kernel_path;
+    if (cfg->firmware)
+        cfg->kernel = NULL;
     replayer_done(r);
     c = replayer_next(r, err);
     if (!c || c->kind != RECORD_INITRD)

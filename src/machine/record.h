@@ -21,7 +21,7 @@
 
 enum record_kind {
     RECORD_CONFIG = 1,
-    RECORD_KERNEL,
+    RECORD_KERNEL, /* or the firmware */
     RECORD_INITRD,
     /* From outside, at their time. */
     RECORD_KEYS,

@@ -481,7 +481,7 @@ int snapshot_restore(struct machine *m, struct error *err)
     /* it is another machine now, with the same past */
     machine_generation(m, id);
     line = irqchip_line(&m->chip, VMGENID_GSI);
-    vmgenid_change(&m->mem, &line, id);
+    vmgenid_change(&m->mem, acpi_base(&m->acpi) + ACPI_VMGENID, &line, id);
     loop_unlock(&m->loop);
     if (rc)
         return error_prefix(err, "snapshot");

@@ -32,6 +32,7 @@ typedef uint64_t gva_t; /* guest-virtual (linear) address */
 #define GUEST_HOLE_BASE 0xc0000000ull /* RAM below 4 GiB ends here at most */
 #define GUEST_HIGH_BASE 0x100000000ull
 #define GUEST_VCPUS_MAX 8 /* bits in an entry of code_map */
+#define GUEST_ROM_MAX   (16 * MiB)
 
 /*
  * A device's registers. The bus calls with width 1, 2, 4 or 8, never more
@@ -82,6 +83,9 @@ struct guest_mem {
     struct io_map io[2];      /* by enum io_kind */
     pthread_mutex_t *io_lock; /* the device lock */
     bool io_timed;            /* accesses are timed, in ticks of the TSC */
+
+    const uint8_t *rom; /* that ends at 4 GiB, or NULL; see guest_rom_add() */
+    struct io_region rom_region;
 };
 
 /* size: a multiple of 4 KiB, at least 1 MiB. Errors: -ENOMEM, -EINVAL. */
@@ -179,6 +183,23 @@ void guest_mem_written(struct guest_mem *m, gpa_t gpa, uint64_t len);
  * exclude. NULL: the host does not let us.
  */
 uint8_t *guest_mem_join(struct guest_mem *m, uint8_t *first, uint8_t *second);
+
+/*
+ * --- rom.c: read-only memory that ends at 4 GiB ---
+ * The bytes stay the caller's, and do not change. size: whole pages, at most
+ * GUEST_ROM_MAX. As io_add(); one at a time.
+ */
+int guest_rom_add(struct guest_mem *m, const uint8_t *rom, uint64_t size,
+                  struct error *err) must_check;
+void guest_rom_remove(struct guest_mem *m);
+
+/* The byte of ROM at gpa, valid to the end of its page, or NULL. */
+static inline const uint8_t *guest_rom_ptr(const struct guest_mem *m, gpa_t gpa)
+{
+    if (!m->rom || gpa - m->rom_region.base >= m->rom_region.len)
+        return NULL;
+    return m->rom + (gpa - m->rom_region.base);
+}
 
 /*
  * I/O regions. The region stays the caller's and must outlive its place in

@@ -33,7 +33,8 @@ void mmu_set_forget(struct vcpu *cpu, code_forget_fn *forget);
 
 /*
  * Host pointer to the byte at gva for fetching, valid to the end of its page,
- * and where it is. Outside RAM the bytes read 0xff. Nonzero: STEP_FAULT.
+ * and where it is. Outside RAM and ROM the bytes read 0xff. Nonzero:
+ * STEP_FAULT.
  */
 int mmu_fetch(struct vcpu *cpu, gva_t gva, const uint8_t **host, gpa_t *gpa);
 

@@ -365,7 +365,7 @@ static void mmu_code_stored(struct vcpu *cpu, const struct ref *ref)
         code_store(cpu, ref->gpa2 & ~PAGE_OFFSET, 0, ref->width - first);
 }
 
-/* What a fetch outside RAM sees. */
+/* What a fetch outside RAM and ROM sees. */
 static const uint8_t floating_bus[PAGE_SIZE] = {[0 ... PAGE_SIZE - 1] = 0xff};
 
 int mmu_fetch(struct vcpu *cpu, gva_t gva, const uint8_t **host, gpa_t *gpa)
@@ -375,7 +375,9 @@ int mmu_fetch(struct vcpu *cpu, gva_t gva, const uint8_t **host, gpa_t *gpa)
     if (locate(cpu, gva, ACC_FETCH, &pl))
         return STEP_FAULT;
     *gpa = pl.gpa;
-    *host = pl.host ? pl.host : floating_bus + (gva & PAGE_OFFSET);
+    *host = pl.host ? pl.host : guest_rom_ptr(cpu->mem, pl.gpa);
+    if (!*host)
+        *host = floating_bus + (gva & PAGE_OFFSET);
     return 0;
 }
 

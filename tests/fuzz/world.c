@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "world.h"
 
+#include <endian.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -116,6 +117,7 @@ static void world_disk(struct world *w)
 
 static void world_chips(struct world *w)
 {
+    static const char path[] = "what a file of firmware's might hold";
     struct error err;
 
     FUZZ_CHECK(!i8254_init(&w->i8254, &w->mem, &w->loop, LINE(0), &err));
@@ -127,6 +129,10 @@ static void world_chips(struct world *w)
         !acpi_pm_init(&w->pm, &w->mem, &w->loop, LINE(9), &w->board, &err));
     FUZZ_CHECK(!debug_exit_init(&w->debug_exit, &w->mem, &w->board, &err));
     FUZZ_CHECK(!pvpanic_init(&w->pvpanic, &w->mem, cpu_none, w, &err));
+    FUZZ_CHECK(!fw_cfg_init(&w->fw_cfg, &w->mem, &err));
+    FUZZ_CHECK(
+        !fw_cfg_add_file(&w->fw_cfg, "etc/file", path, sizeof(path), &err));
+    FUZZ_CHECK(!debugcon_init(&w->debugcon, &w->mem, &err));
     w->serial.ops = &serial_ops;
     w->terminal =
         (struct chardev){.ops = &terminal_ops, .cols = 80, .rows = 24};
@@ -180,6 +186,7 @@ void world_up(struct world *w)
         &w->pci.dev,       &w->vcon.v.pci.dev,
         &w->blk.v.pci.dev, &w->vnet.v.pci.dev,
         &w->rng.v.pci.dev, &w->balloon.v.pci.dev,
+        &w->fw_cfg.dev,    &w->debugcon.dev,
     };
     memcpy(w->device, all, sizeof(all));
     w->devices = ARRAY_SIZE(all);
@@ -367,6 +374,26 @@ static void poke_terminal(struct world *w, struct fuzz *f)
     loop_unlock(&w->loop);
 }
 
+/* A structure that makes some sense, in RAM or over its edges. */
+static void poke_fw_cfg(struct world *w, struct fuzz *f)
+{
+    uint64_t at = fuzz32(f) % (WORLD_RAM + 64);
+    struct {
+        uint32_t control, length;
+        uint64_t address;
+    } a = {
+        .control = htobe32((fuzz8(f) % 0x24u) << 16 | (fuzz8(f) & 31)),
+        .length = htobe32((uint32_t)fuzz_number(f)),
+        .address = htobe64(fuzz32(f) % (WORLD_RAM + 64)),
+    };
+
+    if (guest_mem_write(&w->mem, at, &a, sizeof(a)))
+        at = fuzz64(f);
+    io_write(&w->mem, IO_PORT, FW_CFG_DMA_PORT, 4,
+             htobe32((uint32_t)(at >> 32)));
+    io_write(&w->mem, IO_PORT, FW_CFG_DMA_PORT + 4, 4, htobe32((uint32_t)at));
+}
+
 void world_poke(struct world *w, struct fuzz *f)
 {
     uint8_t what = fuzz8(f);
@@ -389,6 +416,8 @@ void world_poke(struct world *w, struct fuzz *f)
         world_reset(w);
     else if (what == 253)
         acpi_pm_power_button(&w->pm);
+    else
+        poke_fw_cfg(w, f);
 }
 
 /* As base/state.c has it. */

@@ -8,6 +8,8 @@
 
 #include "dev/acpi_pm.h"
 #include "dev/debug_exit.h"
+#include "dev/debugcon.h"
+#include "dev/fw_cfg.h"
 #include "dev/i8042.h"
 #include "dev/i8254.h"
 #include "dev/mc146818.h"
@@ -26,7 +28,7 @@
 #define WORLD_RAM     (4 * MiB)
 #define WORLD_DISK    (1 * MiB)
 #define WORLD_CPUS    2
-#define WORLD_DEVICES 16
+#define WORLD_DEVICES 18
 
 struct world {
     struct clock clock;
@@ -41,6 +43,8 @@ struct world {
     struct acpi_pm pm;
     struct debug_exit debug_exit;
     struct pvpanic pvpanic;
+    struct fw_cfg fw_cfg;
+    struct debugcon debugcon;
     struct pci_host pci;
     struct ns16550 com1;
     struct virtio_console vcon;

@@ -100,8 +100,7 @@ static void bar_put(struct pci_func *f, unsigned n, uint64_t addr)
 
 static bool bar_allowed(const struct pci_host *h, uint64_t addr, uint64_t len)
 {
-    return (addr >= PCI_MMIO32_BASE &&
-            addr - PCI_MMIO32_BASE <= PCI_MMIO32_LEN - len) ||
+    return (addr >= h->base32 && addr - h->base32 <= h->len32 - len) ||
            (addr >= h->base64 && addr - h->base64 <= PCI_MMIO64_LEN - len);
 }
 
@@ -205,8 +204,7 @@ void pci_config_write(struct pci_func *f, unsigned off, unsigned len,
 static int bar_place(struct pci_host *h, struct pci_bar *b, struct error *err)
 {
     uint64_t *next = b->wide ? &h->next64 : &h->next32;
-    uint64_t end =
-        b->wide ? h->base64 + PCI_MMIO64_LEN : PCI_MMIO32_BASE + PCI_MMIO32_LEN;
+    uint64_t end = b->wide ? h->base64 + PCI_MMIO64_LEN : h->base32 + h->len32;
     uint64_t at = align_up(*next, b->size);
 
     if (at > end || b->size > end - at)
@@ -249,17 +247,35 @@ void pci_remove(struct pci_func *f)
 }
 
 /* As firmware leaves a function: placed, decoding, allowed to do DMA. */
-void pci_func_reset(struct pci_func *f)
+static void func_configure(struct pci_func *f)
 {
-    pci_set_intx(f, false);
     pci_put16(f, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    f->config[PCI_STATUS + 1] = 0;
-    f->config[0x0c] = 0;
     if (f->config[PCI_INT_PIN])
         f->config[PCI_INT_LINE] = PCI_INTX_GSI(f->slot);
     for (unsigned n = 0; n < PCI_BARS; n++)
         if (f->bar[n].size)
             bar_put(f, n, f->bar[n].assigned);
+}
+
+/* As RESET does. */
+static void func_clear(struct pci_func *f)
+{
+    pci_put16(f, PCI_COMMAND, 0);
+    f->config[PCI_INT_LINE] = 0;
+    for (unsigned n = 0; n < PCI_BARS; n++)
+        if (f->bar[n].size)
+            bar_put(f, n, 0);
+}
+
+void pci_func_reset(struct pci_func *f)
+{
+    pci_set_intx(f, false);
+    f->config[PCI_STATUS + 1] = 0;
+    f->config[0x0c] = 0;
+    if (f->host && f->host->firmware)
+        func_clear(f);
+    else
+        func_configure(f);
     if (f->msix.count)
         pci_msix_reset(f);
     if (f->host)

@@ -3,7 +3,8 @@
  * pci.h - PCI as its functions and its host bridge see it.  [PCI 3.0, PCIe]
  *
  * One bus, 32 slots, one function each. The monitor places the BARs as
- * firmware would; the guest may move them. BARs are memory only.
+ * firmware would, unless there is firmware; the guest may move them. BARs are
+ * memory only.
  */
 #pragma once
 
@@ -22,7 +23,10 @@
 #define PCI_MMIO32_BASE 0xc0000000ull
 #define PCI_MMIO32_LEN  0x20000000ull
 #define PCI_MMIO64_LEN  (16 * GiB)
-#define PCI_INTX_BASE   16
+/* Where firmware puts BARs, who knows nothing of our choice. */
+#define PCI_FIRMWARE_BASE 0xf0000000ull
+#define PCI_FIRMWARE_LEN  0x0ec00000ull
+#define PCI_INTX_BASE     16
 /* _PRT: INTA of a slot; the other pins are not used. */
 #define PCI_INTX_GSI(slot) (PCI_INTX_BASE + ((slot)&7))
 
@@ -109,9 +113,11 @@ struct pci_host {
     struct pci_func *slot[PCI_SLOTS];
     struct pci_func bridge; /* 0:00.0 */
     struct io_region ports, ecam;
-    uint32_t address;      /* 0xcf8 */
-    uint8_t reset_control; /* 0xcf9 */
-    uint64_t next32, next64, base64;
+    uint32_t address;               /* 0xcf8 */
+    uint8_t reset_control;          /* 0xcf9 */
+    uint64_t base32, len32, base64; /* windows; the last is as long as ever */
+    uint64_t next32, next64;
+    bool firmware; /* functions are left as RESET leaves them */
 };
 
 /*
@@ -121,6 +127,11 @@ struct pci_host {
 int pci_host_init(struct pci_host *h, struct guest_mem *mem,
                   struct irqchip *chip, const struct irq_line intx[8],
                   const struct board *board, struct error *err) must_check;
+/*
+ * Before functions are added: firmware will place BARs, so they have no place
+ * until then; and it finds by the bridge's subsystem that there is fw_cfg.
+ */
+void pci_host_firmware(struct pci_host *h);
 /* 64-bit window, above RAM, for the DSDT; len is PCI_MMIO64_LEN. */
 uint64_t pci_host_mmio64(const struct pci_host *h);
 

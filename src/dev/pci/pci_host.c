@@ -142,6 +142,15 @@ uint64_t pci_host_mmio64(const struct pci_host *h)
     return h->base64;
 }
 
+void pci_host_firmware(struct pci_host *h)
+{
+    h->firmware = true;
+    h->base32 = h->next32 = PCI_FIRMWARE_BASE;
+    h->len32 = PCI_FIRMWARE_LEN;
+    pci_put32(&h->bridge, PCI_SUBSYS, 0x11001af4); /* Red Hat's, QEMU's */
+    pci_func_reset(&h->bridge);
+}
+
 int pci_host_init(struct pci_host *h, struct guest_mem *mem,
                   struct irqchip *chip, const struct irq_line intx[8],
                   const struct board *board, struct error *err)
@@ -152,7 +161,8 @@ int pci_host_init(struct pci_host *h, struct guest_mem *mem,
     h->chip = chip;
     h->board = board;
     memcpy(h->intx, intx, sizeof(h->intx));
-    h->next32 = PCI_MMIO32_BASE;
+    h->base32 = h->next32 = PCI_MMIO32_BASE;
+    h->len32 = PCI_MMIO32_LEN;
     h->base64 = align_up(GUEST_HIGH_BASE + mem->high_size, PCI_MMIO64_LEN);
     h->next64 = h->base64;
     h->ports = (struct io_region){"PCI ports", 0xcf8, 8, &ports_ops, h};
