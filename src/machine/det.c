@@ -626,9 +626,13 @@ void det_fini(struct machine *m)
 {
     struct det *d = m->det;
     struct det_item *item, *next;
+    unsigned i;
 
     if (!d)
         return;
+    for (i = 0; i < m->cfg->disks; i++) /* who closes them looks at it */
+        if (m->disk[i].tap == &d->tap[i].tap)
+            m->disk[i].tap = NULL;
     for (item = d->first; item; item = next) {
         next = item->next;
         free(item);
