@@ -49,6 +49,9 @@ bool boot_word_take(char *text, const char **value, const char *word);
 /* boot_disk.c */
 int boot_disk(void *ctx, const char *v, struct error *err);
 int boot_share(void *ctx, const char *v, struct error *err);
+/* c: out of a snapshot; given: by options. */
+int boot_restore_shares(struct machine_config *c,
+                        const struct machine_config *given, struct error *err);
 int boot_restore_fds(void *ctx, const char *v, struct error *err);
 int boot_ready_fd(void *ctx, const char *v, struct error *err);
 /* Tells whoever waits on --ready-fd why there is no machine. */

@@ -89,7 +89,7 @@ static const char *extra_option(const struct boot_args *a)
         return "--memory";
     if (strcmp(c->append, BOOT_APPEND))
         return "--append";
-    if (c->shares)
+    if (c->shares && a->replay_path)
         return "--share";
     if ((c->nets || a->publishes) && a->replay_path)
         return "--net";
@@ -138,6 +138,8 @@ static int restore(struct boot_args *a, struct error *err)
                              c->disk[i].read_only ? "read-only" : "writable");
         c->disk[i] = given.disk[i];
     }
+    if (boot_restore_shares(c, &given, err))
+        return error_prefix(err, "--restore %s", from);
     if (boot_restore_nets(c, &given, err))
         return error_prefix(err, "--restore %s", from);
     if (boot_restore_vsock(c, &given, !a->restore_dir, err))

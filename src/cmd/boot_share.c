@@ -94,3 +94,32 @@ int boot_share(void *ctx, const char *v, struct error *err)
     c->share[c->shares++].read_only = ro;
     return 0;
 }
+
+/* A folder may have moved; the guest knows it by its tag. */
+int boot_restore_shares(struct machine_config *c,
+                        const struct machine_config *given, struct error *err)
+{
+    unsigned i, k;
+
+    if (given->shares && given->shares != c->shares)
+        return error_set(err, EINVAL,
+                         "has %u shared folders; give --share for each, or "
+                         "not at all",
+                         c->shares);
+    for (i = 0; i < given->shares; i++) {
+        for (k = 0; k < c->shares; k++)
+            if (!strcmp(c->share[k].tag, given->share[i].tag))
+                break;
+        if (k == c->shares)
+            return error_set(err, EINVAL,
+                             "has no shared folder with the tag %s; add "
+                             ",tag=%s",
+                             given->share[i].tag, c->share[i].tag);
+        if (c->share[k].read_only != given->share[i].read_only)
+            return error_set(err, EINVAL, "the shared folder %s is %s in it",
+                             c->share[k].tag,
+                             c->share[k].read_only ? "read-only" : "writable");
+        c->share[k].path = given->share[i].path;
+    }
+    return 0;
+}

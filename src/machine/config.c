@@ -85,6 +85,41 @@ static void get_net(struct state_reader *r, unsigned i, struct net_config *c)
                    c->forwards * sizeof(c->forward[0]));
 }
 
+static void put_shares(struct state_writer *w, const struct machine_config *cfg)
+{
+    char name[24];
+    unsigned i;
+
+    state_put(w, "shares", cfg->shares);
+    for (i = 0; i < cfg->shares; i++) {
+        snprintf(name, sizeof(name), "share%u", i);
+        put_path(w, name, cfg->share[i].path);
+        snprintf(name, sizeof(name), "share%u_tag", i);
+        put_text(w, name, cfg->share[i].tag);
+        snprintf(name, sizeof(name), "share%u_ro", i);
+        state_put(w, name, cfg->share[i].read_only);
+    }
+}
+
+static void get_shares(struct state_reader *r, struct machine_config *cfg,
+                       struct config_text *text)
+{
+    char name[24];
+    unsigned i;
+
+    cfg->shares = (unsigned)state_get_max(r, "shares", MACHINE_SHARES_MAX);
+    for (i = 0; i < cfg->shares; i++) {
+        snprintf(name, sizeof(name), "share%u", i);
+        text->share[i] = get_text(r, name);
+        cfg->share[i].path = text->share[i] ? text->share[i] : "";
+        snprintf(name, sizeof(name), "share%u_tag", i);
+        text->tag[i] = get_text(r, name);
+        cfg->share[i].tag = text->tag[i] ? text->tag[i] : "";
+        snprintf(name, sizeof(name), "share%u_ro", i);
+        cfg->share[i].read_only = state_get_max(r, name, 1);
+    }
+}
+
 void config_put(struct state_writer *w, const struct machine_config *cfg,
                 const struct net_config *nets)
 {
@@ -104,6 +139,7 @@ void config_put(struct state_writer *w, const struct machine_config *cfg,
     state_put(w, "networks", cfg->nets);
     state_put(w, "rng", cfg->rng);
     state_put(w, "balloon", cfg->balloon);
+    put_shares(w, cfg);
     for (i = 0; i < cfg->disks; i++) {
         snprintf(name, sizeof(name), "disk%u", i);
         put_path(w, name, cfg->disk[i].path);
@@ -146,6 +182,7 @@ void config_get(struct state_reader *r, struct machine_config *cfg,
         snprintf(name, sizeof(name), "disk%u_qcow2", i);
         cfg->disk[i].qcow2 = state_get_max(r, name, 1);
     }
+    get_shares(r, cfg, text);
     cfg->nets = (unsigned)state_get_max(r, "networks", MACHINE_NETS_MAX);
     cfg->rng = state_get_max(r, "rng", 1);
     cfg->balloon = state_get_max(r, "balloon", 1);
@@ -171,5 +208,9 @@ void config_text_free(struct config_text *text)
     free(text->vsock_base);
     for (i = 0; i < MACHINE_DISKS_MAX; i++)
         free(text->disk[i]);
+    for (i = 0; i < MACHINE_SHARES_MAX; i++) {
+        free(text->share[i]);
+        free(text->tag[i]);
+    }
     *text = (struct config_text){0};
 }

@@ -11,6 +11,7 @@
 /* The strings of a configuration that came out of a file. */
 struct config_text {
     char *kernel, *initrd, *firmware, *append, *cpu, *disk[MACHINE_DISKS_MAX];
+    char *share[MACHINE_SHARES_MAX], *tag[MACHINE_SHARES_MAX];
     char *vsock, *vsock_base;
 };
 

@@ -214,6 +214,7 @@ static int fork_disks(struct machine_fork *f, struct error *err)
     loop_lock(&m->loop);
     for (i = 0; i < m->cfg->disks; i++)
         virtio_blk_drain(&m->blk[i]);
+    machine_shares_fork(m, true);
     loop_unlock(&m->loop);
     for (i = 0; i < m->cfg->disks; i++) {
         if (disk_fork_begin(&m->disk[i], &f->disk_fork[i], err))
@@ -264,6 +265,7 @@ static void fork_work(struct machine *m, struct machine_work *w)
     }
     for (i = 0; i < m->cfg->disks; i++)
         disk_fork_spawned(&m->disk[i]);
+    machine_shares_fork(m, false);
     if (state >= 0)
         close(state);
     if (memory >= 0)
@@ -287,8 +289,6 @@ int machine_fork(struct machine *m, unsigned children, const char *prefix,
     if (m->det)
         return error_set(err, ENOTSUP,
                          "a deterministic machine cannot be forked");
-    if (machine_shares_refuse(m, "fork", err))
-        return -err->code;
     f = calloc(1, sizeof(*f) + children * sizeof(f->child[0]));
     if (!f)
         return error_set(err, ENOMEM, "out of memory");

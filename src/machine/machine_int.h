@@ -221,9 +221,8 @@ int machine_inspect_points(struct machine *m, struct error *err) must_check;
 int machine_shares_init(struct machine *m, struct error *err) must_check;
 void machine_shares_fini(struct machine *m);
 int machine_shares_plug(struct machine *m, struct error *err) must_check;
-/* An error if there is one: `what` would lose what the guest has open. */
-int machine_shares_refuse(const struct machine *m, const char *what,
-                          struct error *err) must_check;
+/* Device lock held: before a fork's state is saved, and when it is done. */
+void machine_shares_fork(struct machine *m, bool begin);
 /* vsock.c: its sockets; then the device. */
 int machine_vsock_init(struct machine *m, struct error *err) must_check;
 void machine_vsock_fini(struct machine *m);

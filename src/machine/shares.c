@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include "machine/snapshot.h"
+
 int machine_shares_init(struct machine *m, struct error *err)
 {
     const struct machine_config *cfg = m->cfg;
@@ -24,6 +26,8 @@ int machine_shares_init(struct machine *m, struct error *err)
                 share_close(m->share[i]);
             return -err->code;
         }
+        if (cfg->restore && snapshot_forked(cfg->restore))
+            share_fork_child(m->share[i]);
     }
     return 0;
 }
@@ -49,13 +53,16 @@ int machine_shares_plug(struct machine *m, struct error *err)
     return 0;
 }
 
-int machine_shares_refuse(const struct machine *m, const char *what,
-                          struct error *err)
+void machine_shares_fork(struct machine *m, bool begin)
 {
-    if (!m->cfg->shares)
-        return 0;
-    return error_set(err, ENOTSUP,
-                     "%s: not with a shared folder (%s): what the guest has "
-                     "open there cannot be saved",
-                     what, m->cfg->share[0].path);
+    unsigned i;
+
+    for (i = 0; i < m->cfg->shares; i++) {
+        if (begin) {
+            virtio_fs_drain(&m->fs[i]);
+            share_fork_begin(m->share[i]);
+        } else {
+            share_fork_spawned(m->share[i]);
+        }
+    }
 }

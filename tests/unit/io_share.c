@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -346,6 +347,157 @@ static void nodes_go_with_their_last_lookup(void)
     down();
 }
 
+/* The share as it is, in a state file; then a fresh one, of `state`. */
+static struct state_writer *saved(void)
+{
+    struct state_writer *w = state_writer_new();
+
+    share_save(s, w, 0);
+    return w;
+}
+
+static int restored(struct state_writer *w)
+{
+    size_t len;
+    const uint8_t *p = state_writer_bytes(w, &len);
+    struct state_reader *r = state_reader_new(p, len, &err);
+    int rc;
+
+    share_close(s);
+    CHECK_EQ(share_open(&s, path("in"), false, 1, &err), 0);
+    rc = share_load(s, r, 0, &err);
+    state_reader_free(r);
+    return rc;
+}
+
+static void what_the_guest_knows_survives_a_state_file(void)
+{
+    struct fuse_read_in list = {.size = 4096};
+    int64_t dir, file_, open_, gone, gone_fh, lost;
+    struct state_writer *w;
+    struct fuse_open_in o = {0};
+
+    up(false);
+    dir = lookup(ROOT, "dir");
+    file("in/dir/deep", "deep");
+    lost = lookup((uint64_t)dir, "deep");
+    file_ = lookup(ROOT, "file");
+    open_ = open_node((uint64_t)file_, O_RDWR);
+    file("in/gone", "gone");
+    gone = lookup(ROOT, "gone");
+    gone_fh = open_node((uint64_t)gone, O_RDONLY);
+    CHECK_EQ(ask(FUSE_UNLINK, ROOT, NULL, 0, "gone", NULL), 0);
+    CHECK_EQ(ask(FUSE_OPENDIR, ROOT, &o, sizeof(o), NULL, NULL), 0);
+    list.fh = BODY(struct fuse_open_out).fh;
+    w = saved();
+    CHECK(!unlink(path("in/dir/deep")));
+    file("in/dir/deep2", "other");
+    CHECK(!rename(path("in/dir/deep2"), path("in/dir/deep")));
+    CHECK_EQ(restored(w), 0);
+    state_writer_free(w);
+    /* the same numbers are the same things, without a word of INIT */
+    CHECK_EQ(read_fh((uint64_t)file_, (uint64_t)open_, 0, 100), 0);
+    CHECK(got == 5 && !memcmp(&BODY(char), "hello", 5));
+    CHECK_EQ(write_fh((uint64_t)file_, (uint64_t)open_, 5, " you"), 0);
+    CHECK(!strcmp(text_of("in/file"), "hello you"));
+    CHECK_EQ(lookup(ROOT, "dir"), dir);
+    CHECK_EQ(ask(FUSE_READDIR, ROOT, &list, sizeof(list), NULL, NULL), 0);
+    CHECK(got > 0);
+    /* what is another file, or none, is stale, and that alone */
+    CHECK_EQ(open_node((uint64_t)lost, O_RDONLY), -ESTALE);
+    CHECK(lookup((uint64_t)dir, "deep") > lost);
+    CHECK_EQ(open_node((uint64_t)gone, O_RDONLY), -ESTALE);
+    CHECK_EQ(read_fh((uint64_t)gone, (uint64_t)gone_fh, 0, 9), -ESTALE);
+    CHECK_EQ(read_fh((uint64_t)gone, (uint64_t)gone_fh + 1, 0, 9), -EBADF);
+    down();
+}
+
+static void a_child_has_what_has_no_name(void)
+{
+    struct state_writer *w;
+    struct state_reader *r;
+    const uint8_t *p;
+    int64_t n, fh;
+    int status = 1;
+    size_t len;
+    pid_t pid;
+
+    up(false);
+    file("in/gone", "gone");
+    n = lookup(ROOT, "gone");
+    fh = open_node((uint64_t)n, O_RDONLY);
+    CHECK_EQ(ask(FUSE_UNLINK, ROOT, NULL, 0, "gone", NULL), 0);
+    share_fork_begin(s);
+    w = saved();
+    p = state_writer_bytes(w, &len);
+    r = state_reader_new(p, len, &err);
+    pid = fork();
+    if (!pid) {
+        CHECK_EQ(share_open(&s, path("in"), false, 1, &err), 0);
+        share_fork_child(s);
+        CHECK_EQ(share_load(s, r, 0, &err), 0);
+        CHECK_EQ(read_fh((uint64_t)n, (uint64_t)fh, 0, 9), 0);
+        CHECK(got == 4 && !memcmp(&BODY(char), "gone", 4));
+        CHECK(open_node((uint64_t)n, O_RDONLY) > 0);
+        _exit(test_failed);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && !status);
+    share_fork_spawned(s);
+    state_reader_free(r);
+    state_writer_free(w);
+    down();
+}
+
+/* Every byte of it may be another, and its checksum right. */
+static void a_saved_share_is_not_trusted(void)
+{
+    struct state_writer *good, *w;
+    struct state_item item;
+    struct state_cursor c;
+    struct state_reader *r;
+    const uint8_t *bytes;
+    unsigned taken = 0;
+    size_t len;
+
+    up(false);
+    CHECK(open_node((uint64_t)lookup(ROOT, "file"), O_RDWR) > 0);
+    CHECK(lookup((uint64_t)lookup(ROOT, "dir"), "none") < 0);
+    good = saved();
+    bytes = state_writer_bytes(good, &len);
+    r = state_reader_new(bytes, len, &err);
+    srand(1);
+    for (int i = 0; i < 1500; i++) {
+        w = state_writer_new();
+        state_begin(w, "share", 0, 1);
+        state_first(r, &c);
+        while (state_next(&c, &item)) {
+            uint8_t buf[4096];
+
+            if (!item.blob) {
+                state_put(w, item.name, item.value);
+                continue;
+            }
+            memcpy(buf, item.bytes, item.len);
+            for (int k = rand() % 4; item.len && k; k--)
+                buf[(size_t)rand() % item.len] = (uint8_t)rand();
+            state_put_blob(w, item.name, buf, item.len);
+        }
+        state_end(w);
+        taken += !restored(w);
+        for (uint64_t id = 1; id < 8; id++) {
+            lookup(id, "file");
+            read_fh(id, 1ull << 32, 0, 100);
+            open_node(id, O_RDWR);
+            ask(FUSE_UNLINK, id, NULL, 0, "secret", NULL);
+        }
+        state_writer_free(w);
+    }
+    CHECK(taken > 100 && taken < 1400);
+    state_reader_free(r);
+    state_writer_free(good);
+    down();
+}
+
 /* More files than descriptors; all of them stay usable, and themselves. */
 static void few_descriptors_are_enough(void)
 {
@@ -500,6 +652,9 @@ int main(void)
     RUN(nodes_go_with_their_last_lookup);
     RUN(folders_are_listed_in_pieces);
     RUN(a_user_has_root_in_the_guest);
+    RUN(what_the_guest_knows_survives_a_state_file);
+    RUN(a_child_has_what_has_no_name);
+    RUN(a_saved_share_is_not_trusted);
     RUN(few_descriptors_are_enough);
     return test_status();
 }

@@ -257,20 +257,39 @@ static void virtio_fs_reset(struct device *d)
     virtio_reset(&fs_dev(d)->v);
 }
 
-/* What the guest has open is not in a state file: machine/ refuses before. */
+/* What the workers have taken is answered; the rest waits in the rings. */
+void virtio_fs_drain(struct virtio_fs *f)
+{
+    pthread_mutex_lock(&f->lock);
+    while (f->busy || f->todo)
+        pthread_cond_wait(&f->idle, &f->lock);
+    pthread_mutex_unlock(&f->lock);
+    fs_complete(f);
+}
+
 static void virtio_fs_save(struct device *d, struct state_writer *w)
 {
+    struct virtio_fs *f = fs_dev(d);
+
+    virtio_fs_drain(f);
     state_begin(w, d->ops->name, d->instance, 1);
-    virtio_save(&fs_dev(d)->v, w);
+    virtio_save(&f->v, w);
     state_end(w);
+    share_save(f->share, w, d->instance);
 }
 
 static int virtio_fs_load(struct device *d, struct state_reader *r,
                           struct error *err)
 {
-    (void)r;
-    return error_set(err, ENOTSUP, "share %s: cannot be restored",
-                     share_path(fs_dev(d)->share));
+    struct virtio_fs *f = fs_dev(d);
+
+    fs_stop(&f->v);
+    state_open(r, d->ops->name, d->instance, 1);
+    if (virtio_load(&f->v, r, err) || share_load(f->share, r, d->instance, err))
+        return -err->code;
+    if (virtio_running(&f->v))
+        fs_driver_ok(&f->v);
+    return 0;
 }
 
 static void workers_stop(struct virtio_fs *f)

@@ -42,3 +42,6 @@ int virtio_fs_init(struct virtio_fs *f, unsigned instance,
                    struct pci_host *host, struct loop *loop,
                    struct share *share, const char *tag,
                    struct error *err) must_check;
+
+/* Device lock held: afterwards no request is under way. */
+void virtio_fs_drain(struct virtio_fs *f);

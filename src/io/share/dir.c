@@ -332,7 +332,6 @@ int op_create(struct share_op *o)
     const struct fuse_create_in *in = (const void *)o->arg;
     struct fuse_entry_out *e;
     struct fuse_open_out *open;
-    bool wants_write = (in->flags & O_ACCMODE) != O_RDONLY;
     struct share_node *n;
     struct maker mk;
     int rc, fd;
@@ -349,7 +348,7 @@ int op_create(struct share_op *o)
     node_put(o->s, mk.dir);
     if (fd < 0)
         return fd;
-    rc = handle_new(o->s, fd, false, wants_write, &open->fh);
+    rc = handle_new(o->s, fd, n->id, false, in->flags, &open->fh);
     node_put(o->s, n);
     if (rc)
         node_forget(o->s, e->nodeid, 1);

@@ -90,7 +90,7 @@ int op_open(struct share_op *o)
     fd = n->type == S_IFDIR ? -EISDIR : node_open(o->s, n, in->flags);
     rc = fd;
     if (fd >= 0)
-        rc = handle_new(o->s, fd, false, wants_write, &out->fh);
+        rc = handle_new(o->s, fd, n->id, false, in->flags, &out->fh);
     if (!rc)
         out->open_flags = open_keeps_cache(o->s, n);
     node_put(o->s, n);
@@ -110,7 +110,7 @@ int op_read(struct share_op *o)
         return -EINVAL;
     h = handle_get(o->s, in->fh, false);
     if (!h)
-        return -EBADF;
+        return handle_missing(o->s, in->fh);
     n = iov_slice(iov, ARRAY_SIZE(iov), o->m->in, o->m->in_n,
                   sizeof(struct fuse_out_header),
                   MIN(MIN(in->size, room), SHARE_IO_MAX));
@@ -152,7 +152,7 @@ int op_write(struct share_op *o)
         return -EINVAL;
     h = handle_get(o->s, in->fh, false);
     if (!h)
-        return -EBADF;
+        return handle_missing(o->s, in->fh);
     put = in->write_flags & FUSE_WRITE_KILL_SUIDGID
               ? owner_kill_setid(o->s, h->fd)
               : 0;
@@ -176,7 +176,7 @@ int op_flush(struct share_op *o)
     int fd, rc;
 
     if (!h)
-        return -EBADF;
+        return handle_missing(o->s, in->fh);
     fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 0);
     rc = fd < 0 || close(fd) ? -errno : 0;
     handle_put(o->s, h);
@@ -199,7 +199,7 @@ static int sync_handle(struct share_op *o, bool dir)
     int rc;
 
     if (!h)
-        return -EBADF;
+        return handle_missing(o->s, in->fh);
     rc = (data ? fdatasync(h->fd) : fsync(h->fd)) ? -errno : 0;
     handle_put(o->s, h);
     return rc;
@@ -225,7 +225,7 @@ int op_fallocate(struct share_op *o)
         return -EFBIG;
     h = handle_get(o->s, in->fh, false);
     if (!h)
-        return -EBADF;
+        return handle_missing(o->s, in->fh);
     rc = fallocate(h->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length)
              ? -errno
              : 0;
@@ -245,7 +245,7 @@ int op_lseek(struct share_op *o)
         return -EINVAL;
     h = out ? handle_get(o->s, in->fh, false) : NULL;
     if (!h)
-        return -EBADF;
+        return handle_missing(o->s, in->fh);
     at = lseek(h->fd, (off_t)in->offset, (int)in->whence);
     rc = at < 0 ? -errno : (int)sizeof(*out);
     handle_put(o->s, h);
@@ -261,12 +261,13 @@ int op_copy_file_range(struct share_op *o)
     off_t from = (off_t)in->off_in, to = (off_t)in->off_out;
     struct share_handle *a, *b;
     ssize_t n = -1;
-    int rc = -EBADF;
+    int rc;
 
     if (!out || in->flags || from < 0 || to < 0)
         return -EINVAL;
     a = handle_get(o->s, in->fh_in, false);
     b = handle_get(o->s, in->fh_out, false);
+    rc = handle_missing(o->s, a ? in->fh_out : in->fh_in);
     if (a && b) {
         /* A bounded piece: the guest asks for the rest. */
         n = copy_file_range(a->fd, &from, b->fd, &to, MIN(in->len, 64 * MiB),

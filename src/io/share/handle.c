@@ -6,6 +6,7 @@
 #include "io/share/share_int.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,18 +16,6 @@ int handles_init(struct share *s, struct error *err)
 {
     s->handle = calloc(s->handles_max, sizeof(*s->handle));
     return s->handle ? 0 : error_set(err, ENOMEM, "out of memory");
-}
-
-static void handle_drop(struct share *s, unsigned i)
-{
-    struct share_handle *h = s->handle[i];
-
-    if (--h->refs)
-        return;
-    close(h->fd);
-    pthread_mutex_destroy(&h->lock);
-    s->handle[i] = NULL;
-    free(h);
 }
 
 /* The first free place; handles_room: there is none below it. */
@@ -41,19 +30,44 @@ static int handle_place(struct share *s)
     return -ENFILE;
 }
 
-int handle_new(struct share *s, int fd, bool dir, bool wants_write,
-               uint64_t *fh)
+static struct share_handle *handle_make(int fd, uint64_t node, bool dir,
+                                        uint32_t flags)
 {
     struct share_handle *h = calloc(1, sizeof(*h));
-    int place;
 
     if (!h) {
-        close(fd);
-        return -ENOMEM;
+        if (fd >= 0)
+            close(fd);
+        return NULL;
     }
     *h = (struct share_handle){
-        .fd = fd, .dir = dir, .wants_write = wants_write, .refs = 1};
+        .fd = fd,
+        .node = node,
+        .flags = flags,
+        .dir = dir,
+        .wants_write = (flags & O_ACCMODE) != O_RDONLY,
+        .refs = 1,
+    };
     pthread_mutex_init(&h->lock, NULL);
+    return h;
+}
+
+static void handle_free(struct share_handle *h)
+{
+    if (h->fd >= 0)
+        close(h->fd);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+}
+
+int handle_new(struct share *s, int fd, uint64_t node, bool dir, uint32_t flags,
+               uint64_t *fh)
+{
+    struct share_handle *h = handle_make(fd, node, dir, flags);
+    int place;
+
+    if (!h)
+        return -ENOMEM;
     pthread_mutex_lock(&s->lock);
     place = handle_place(s);
     if (place >= 0) {
@@ -62,12 +76,32 @@ int handle_new(struct share *s, int fd, bool dir, bool wants_write,
         *fh = (uint64_t)h->generation << 32 | (uint32_t)place;
     }
     pthread_mutex_unlock(&s->lock);
-    if (place >= 0)
-        return 0;
-    close(fd);
-    pthread_mutex_destroy(&h->lock);
-    free(h);
-    return place;
+    if (place < 0)
+        handle_free(h);
+    return MIN(place, 0);
+}
+
+int handle_back(struct share *s, unsigned place, uint32_t generation,
+                uint64_t node, bool dir, uint32_t flags, int fd)
+{
+    struct share_handle *h = handle_make(MAX(fd, -1), node, dir, flags);
+
+    if (!h)
+        return -ENOMEM;
+    h->generation = generation;
+    h->at = -1; /* a folder's position comes with each request */
+    s->handle[place] = h;
+    return 0;
+}
+
+static void handle_drop(struct share *s, unsigned i)
+{
+    struct share_handle *h = s->handle[i];
+
+    if (--h->refs)
+        return;
+    s->handle[i] = NULL;
+    handle_free(h);
 }
 
 static struct share_handle *handle_find(struct share *s, uint64_t fh)
@@ -84,12 +118,22 @@ struct share_handle *handle_get(struct share *s, uint64_t fh, bool dir)
 
     pthread_mutex_lock(&s->lock);
     h = handle_find(s, fh);
-    if (h && h->dir != dir)
+    if (h && (h->dir != dir || h->fd < 0))
         h = NULL;
     if (h)
         h->refs++;
     pthread_mutex_unlock(&s->lock);
     return h;
+}
+
+int handle_missing(struct share *s, uint64_t fh)
+{
+    struct share_handle *h;
+
+    pthread_mutex_lock(&s->lock);
+    h = handle_find(s, fh);
+    pthread_mutex_unlock(&s->lock);
+    return h && h->fd < 0 ? -ESTALE : -EBADF;
 }
 
 /* Its place in the table stays its own until the last reference has gone. */

@@ -404,6 +404,38 @@ void node_renamed(struct share *s, const struct statx *st,
     pthread_mutex_unlock(&s->lock);
 }
 
+/* --- saved ones --- */
+
+int node_back(struct share *s, const struct share_node *as, int fd)
+{
+    struct share_node *n;
+
+    if (find_id(s, as->id) || s->nodes >= NODES_MAX)
+        return -EINVAL;
+    n = malloc(sizeof(*n));
+    if (!n)
+        return -ENOMEM;
+    *n = *as;
+    n->fd = -1;
+    if (++s->nodes > s->buckets)
+        table_grow(s);
+    table_add(s, n);
+    if (fd >= 0)
+        node_opened(s, n, fd);
+    return 0;
+}
+
+int node_back_place(struct share *s, uint64_t id, uint64_t parent,
+                    const char *name)
+{
+    struct share_node *n = find_id(s, id), *up = find_id(s, parent);
+
+    if (!n || !up || n == up || n->parent)
+        return -EINVAL;
+    node_place(s, n, up, name);
+    return 0;
+}
+
 /* --- all of them --- */
 
 int nodes_init(struct share *s, int root, struct error *err)

@@ -35,7 +35,9 @@ int op_opendir(struct share_op *o)
     *out = (struct fuse_open_out){0};
     fd = n->type == S_IFDIR ? node_open(o->s, n, O_RDONLY) : -ENOTDIR;
     node_put(o->s, n);
-    rc = fd < 0 ? fd : handle_new(o->s, fd, true, false, &out->fh);
+    rc = fd < 0
+             ? fd
+             : handle_new(o->s, fd, o->head.nodeid, true, O_RDONLY, &out->fh);
     return rc ? rc : (int)sizeof(*out);
 }
 
@@ -126,7 +128,7 @@ static int read_dir(struct share_op *o, bool plus)
     if (!dir)
         return p.out ? rc : -EIO;
     h = handle_get(o->s, in->fh, true);
-    rc = h ? 0 : -EBADF;
+    rc = h ? 0 : handle_missing(o->s, in->fh);
     if (h) {
         pthread_mutex_lock(&h->lock);
         if (h->at != (int64_t)in->offset &&

@@ -150,8 +150,7 @@ uint8_t *op_reply(struct share_op *o, size_t len)
     return o->reply;
 }
 
-/* A component: what could mean anything else is refused. */
-static int name_check(const char *name, size_t len)
+int share_name_check(const char *name, size_t len)
 {
     if (!len || memchr(name, '/', len) || !strcmp(name, ".") ||
         !strcmp(name, ".."))
@@ -176,7 +175,7 @@ static int op_strings(struct share_op *o, const struct share_op_class *c)
             continue;
         }
         o->name[i] = p;
-        rc = name_check(p, (size_t)(end - p));
+        rc = share_name_check(p, (size_t)(end - p));
         if (rc)
             return rc;
     }

@@ -17,7 +17,7 @@
 
 #include <sys/uio.h>
 
-#include "base/error.h"
+#include "base/state.h"
 
 #define SHARE_TAG_MAX 36 /* bytes, virtio's limit */
 
@@ -40,6 +40,22 @@ void share_close(struct share *s);
 const char *share_path(const struct share *s);
 /* Forgets all that the guest knows and has open. No request is under way. */
 void share_reset(struct share *s);
+
+/*
+ * What the guest knows and has open: section "share" of this instance. No
+ * request is under way; to load, after a reset.
+ */
+void share_save(struct share *s, struct state_writer *w, unsigned instance);
+int share_load(struct share *s, struct state_reader *r, unsigned instance,
+               struct error *err) must_check;
+/*
+ * At rest, about to be saved for a fork: until share_fork_spawned() what is
+ * executed inherits open files, and what has no name any more. In the child,
+ * before it loads: share_fork_child().
+ */
+void share_fork_begin(struct share *s);
+void share_fork_spawned(struct share *s);
+void share_fork_child(struct share *s);
 
 /* Once, on a thread that is to call share_serve(): an umask of its own. */
 void share_thread(void);

@@ -44,7 +44,9 @@ struct share_node {
 };
 
 struct share_handle {
-    int fd;
+    int fd; /* -1: what was open could not be opened again */
+    uint64_t node;
+    uint32_t flags; /* of the guest's open() */
     bool dir, wants_write, closed;
     unsigned refs;
     uint32_t generation;
@@ -58,6 +60,8 @@ struct share {
     uint32_t uid, gid; /* ours, shown as 0 if mapped */
     uint32_t flags;    /* FUSE_ that were agreed on */
     bool ready;        /* FUSE_INIT came */
+    bool forking;      /* share_save() is for a child */
+    bool forked;       /* share_load() is in one */
     pthread_mutex_t lock;
     struct share_node **by_id, **by_ino;
     unsigned buckets, nodes;
@@ -135,15 +139,28 @@ void node_unnamed(struct share *s, struct share_node *dir, const char *name);
 void node_renamed(struct share *s, const struct statx *st,
                   struct share_node *dir, const char *name);
 
+/*
+ * A node that was saved, without name and parent; fd: its own, or -1. Not
+ * busy. -EINVAL: there is one with this id.
+ */
+int node_back(struct share *s, const struct share_node *as, int fd) must_check;
+int node_back_place(struct share *s, uint64_t id, uint64_t parent,
+                    const char *name) must_check;
+
 /* --- handle.c --- */
 
 int handles_init(struct share *s, struct error *err) must_check;
 void handles_clear(struct share *s);
 void handles_fini(struct share *s);
-/* Takes fd over, also on failure. */
-int handle_new(struct share *s, int fd, bool dir, bool wants_write,
+/* Takes fd over, also on failure. flags: open()'s, as the guest gave them. */
+int handle_new(struct share *s, int fd, uint64_t node, bool dir, uint32_t flags,
                uint64_t *fh) must_check;
+/* One that was saved, in its free place. */
+int handle_back(struct share *s, unsigned place, uint32_t generation,
+                uint64_t node, bool dir, uint32_t flags, int fd) must_check;
 struct share_handle *handle_get(struct share *s, uint64_t fh, bool dir);
+/* Why there is none: -ESTALE where it was lost by a restore, else -EBADF. */
+int handle_missing(struct share *s, uint64_t fh);
 void handle_put(struct share *s, struct share_handle *h);
 void handle_release(struct share *s, uint64_t fh);
 
@@ -216,5 +233,7 @@ int node_open(struct share *s, const struct share_node *n, uint32_t flags);
 /* Of the flags that a guest gives, those that are ours to use. */
 int open_flags(uint32_t flags);
 uint32_t open_keeps_cache(struct share *s, struct share_node *n);
+/* share.c: a component: what could mean anything else is refused. */
+int share_name_check(const char *name, size_t len);
 /* share.c: grows the reply; NULL: no memory, or the guest has no room. */
 uint8_t *op_reply(struct share_op *o, size_t len);
