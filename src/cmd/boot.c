@@ -355,6 +355,7 @@ static const struct option_spec boot_options[] = {
      boot_restore},
     {"restore-fds", NULL, "STATE:MEMORY", NULL, boot_restore_fds},
     {"ready-fd", NULL, "FD", NULL, boot_ready_fd},
+    {"publish-anew", NULL, NULL, NULL, boot_publish_anew},
     {"daemonize", NULL, NULL,
      "go to the background once the machine runs; see\n"
      "ringfence ctl NAME console",

@@ -28,6 +28,7 @@ struct boot_args {
     char *restore_dir; /* ours */
     bool unchecked;
     int restore_fd[2]; /* 0: none */
+    bool publish_anew; /* a fork's child */
     struct snapshot *snapshot;
     bool net_none; /* --net none */
     const char *publish[NET_FORWARDS_MAX];
@@ -70,7 +71,8 @@ int boot_check_nets(struct boot_args *a, struct error *err);
 /* c: out of a snapshot; given: by options. */
 int boot_restore_nets(struct machine_config *c,
                       const struct machine_config *given, struct error *err);
-void boot_fork_nets(struct machine_config *c);
+void boot_fork_nets(struct machine_config *c, bool publish);
+int boot_publish_anew(void *ctx, const char *v, struct error *err);
 int boot_net(void *ctx, const char *v, struct error *err);
 int boot_publish(void *ctx, const char *v, struct error *err);
 int boot_rng(void *ctx, const char *v, struct error *err);

@@ -111,16 +111,29 @@ int boot_restore_nets(struct machine_config *c,
     return 0;
 }
 
-/*
- * A fork's parent still has the ports and the tap. Its user network works, and
- * nothing leads into it.
- */
-void boot_fork_nets(struct machine_config *c)
+int boot_publish_anew(void *ctx, const char *v, struct error *err)
 {
-    unsigned i;
+    (void)v;
+    (void)err;
+    ((struct boot_args *)ctx)->publish_anew = true;
+    return 0;
+}
+
+/*
+ * A fork's parent still has its addresses, the ports and the tap. The child's
+ * user network works, and nothing leads into it; or with `publish` other ports
+ * that are free.
+ */
+void boot_fork_nets(struct machine_config *c, bool publish)
+{
+    unsigned i, k;
 
     for (i = 0; i < c->nets; i++) {
-        c->net[i].forwards = 0;
+        c->net[i].mac_given = false;
+        if (!publish)
+            c->net[i].forwards = 0;
+        for (k = 0; k < c->net[i].forwards; k++)
+            c->net[i].forward[k].host_port = 0;
         if (c->net[i].kind == NET_TAP)
             c->net[i].kind = NET_NOWHERE;
     }

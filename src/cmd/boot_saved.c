@@ -145,7 +145,7 @@ static int restore(struct boot_args *a, struct error *err)
     if (boot_restore_vsock(c, &given, !a->restore_dir, err))
         return error_prefix(err, "--restore %s", from);
     if (!a->restore_dir)
-        boot_fork_nets(c);
+        boot_fork_nets(c, a->publish_anew);
     c->no_reboot |= given.no_reboot;
     return 0;
 }

@@ -240,9 +240,9 @@ static const struct verb verbs[] = {
     {"quit", "", "end it at once", NULL},
     {"snapshot", "dir", "save it to the new folder DIR; it goes on",
      show_fields},
-    {"fork", "count ?prefix",
+    {"fork", "count ?prefix --publish",
      "COUNT running copies, named NAME-1 and so on, or\n"
-     "                        PREFIX-1",
+     "                        PREFIX-1; --publish: with ports of their own",
      show_fields},
     {"balloon", "?mib",
      "take MIB of memory from it; with nothing, or to\n"
@@ -285,7 +285,10 @@ static void add_argument(struct json_object *o, const char *name,
     json_object_object_add(o, name, json_object_new_string(path));
 }
 
-/* Words behind the verb become the arguments it knows, in order. */
+/*
+ * Words behind the verb become the arguments it knows, in order; those with a
+ * question mark and flags may be left out.
+ */
 static struct json_object *verb_request(const struct verb *v, int argc,
                                         char **argv, struct error *err)
 {
@@ -294,15 +297,20 @@ static struct json_object *verb_request(const struct verb *v, int argc,
 
     snprintf(names, sizeof(names), "%s", v->args);
     while ((name = strsep(&at, " ")) && *name) {
-        bool optional = *name == '?';
+        bool optional = *name == '?', flag = *name == '-';
+        bool word = argc && strncmp(*argv, "--", 2);
 
-        if (!argc && optional)
-            break;
-        if (!argc) {
+        if (flag ? !argc || strcmp(*argv, name) : optional && !word)
+            continue;
+        if (!flag && !word) {
             error_set(err, EINVAL, "%s: give %s", v->name, name);
             goto fail;
         }
-        add_argument(o, name + optional, *argv++);
+        if (flag)
+            json_object_object_add(o, name + 2, json_object_new_boolean(true));
+        else
+            add_argument(o, name + optional, *argv);
+        argv++;
         argc--;
     }
     if (!argc)

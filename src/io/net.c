@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static_assert(sizeof(struct net_header) == 12, "virtio_net_hdr_v1");
 
@@ -165,4 +167,34 @@ void net_finish_csum(const struct net_header *h, uint8_t *frame, size_t len)
     if (!sum)
         sum = 0xffff; /* zero is UDP's "no checksum"; for TCP it is the same */
     memcpy(frame + h->csum_start + h->csum_offset, &sum, 2);
+}
+
+static uint16_t port_free(const struct net_forward *f)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = f->host};
+    int fd =
+        socket(AF_INET, (f->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof(a);
+    uint16_t port = 0;
+
+    if (fd < 0)
+        return 0;
+    if (!bind(fd, (struct sockaddr *)&a, len) &&
+        !getsockname(fd, (struct sockaddr *)&a, &len))
+        port = ntohs(a.sin_port);
+    close(fd);
+    return port;
+}
+
+bool net_ports_pick(struct net_config *c)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < c->forwards; i++) {
+        if (c->forward[i].host_port)
+            continue;
+        c->forward[i].host_port = port_free(&c->forward[i]);
+        any = true;
+    }
+    return any;
 }

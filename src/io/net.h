@@ -83,6 +83,12 @@ struct net {
 int net_open(struct net **out, const struct net_config *cfg, struct loop *l,
              struct error *err) must_check;
 void net_close(struct net *n);
+/*
+ * Forwards whose port was left open get one that is free now: somebody may
+ * take it until net_open(), which then fails with EADDRINUSE. False: there
+ * are none.
+ */
+bool net_ports_pick(struct net_config *c);
 
 /* The device's side. */
 void net_attach(struct net *n, net_receive_fn *receive, void *ctx);

@@ -31,6 +31,13 @@ static bool parse_port(const char *text, uint16_t *port)
     return *text >= '0' && *text <= '9' && !*end && v && v <= 0xffff;
 }
 
+/* The host's: 0 is one that is free. */
+static bool parse_host_port(const char *text, uint16_t *port)
+{
+    *port = 0;
+    return !strcmp(text, "0") || parse_port(text, port);
+}
+
 /* Empty: any. */
 static bool parse_address(const char *text, struct in_addr *addr)
 {
@@ -58,7 +65,7 @@ static int set_hostfwd(struct net_config *c, const char *v, struct error *err)
     if (word_take(&rest, proto, ':') && word_take(&rest, haddr, ':') &&
         word_take(&rest, hport, '-') && word_take(&rest, gaddr, ':') &&
         (!strcmp(proto, "tcp") || !strcmp(proto, "udp")) &&
-        parse_address(haddr, &f.host) && parse_port(hport, &f.host_port) &&
+        parse_address(haddr, &f.host) && parse_host_port(hport, &f.host_port) &&
         parse_address(gaddr, &f.guest) && parse_port(rest, &f.guest_port)) {
         f.udp = *proto == 'u';
         return forward_add(c, &f, err);
@@ -284,7 +291,7 @@ int net_config_publish(struct net_config *c, const char *text,
         if (!word_take(&p, part[n], ':'))
             break;
     if (n >= 2 && !*p && parse_port(part[n - 1], &f.guest_port) &&
-        parse_port(part[n - 2], &f.host_port) &&
+        parse_host_port(part[n - 2], &f.host_port) &&
         (n == 2 || parse_address(part[0], &f.host)) &&
         (!*slash || !strcmp(slash, "tcp") || !strcmp(slash, "udp"))) {
         f.udp = *slash == 'u';

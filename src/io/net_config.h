@@ -13,6 +13,7 @@
 #define NET_COMMANDS_MAX 4
 #define NET_COMMAND_LEN  1024
 #define NET_NAME_LEN     16 /* IFNAMSIZ */
+#define NET_HOST_LEN     64 /* of a name in DNS */
 #define NET_MTU_MIN      576u
 #define NET_MTU_MAX      65520u
 
@@ -25,7 +26,8 @@ enum net_kind {
 /* A port of the host's that leads to one of the guest's. */
 struct net_forward {
     struct in_addr host, guest; /* 0: any address; the guest's first */
-    uint16_t host_port, guest_port;
+    uint16_t host_port;         /* 0: one that is free */
+    uint16_t guest_port;
     uint8_t udp;
 };
 
@@ -43,6 +45,7 @@ struct net_config {
     uint16_t mtu;            /* 0: the back-end's own */
     char name[NET_NAME_LEN]; /* of a tap */
     /* The user network. */
+    char host[NET_HOST_LEN]; /* what DHCP calls the guest; "": ringfence */
     bool restricted, no_ipv6;
     struct in_addr net, mask; /* 0: 10.0.2.0/24 */
     struct in_addr dns;       /* 0: the network's .3 */

@@ -421,7 +421,7 @@ static void user_slirp_config(SlirpConfig *s, const struct net_config *cfg,
         .vnameserver = cfg->dns.s_addr ? cfg->dns : host_of(cfg, HOST_DNS),
         .in6_enabled = !cfg->no_ipv6,
         .vprefix_len = 64,
-        .vhostname = "ringfence",
+        .vhostname = *cfg->host ? cfg->host : "ringfence",
         .if_mtu = mtu,
         .if_mru = mtu,
     };

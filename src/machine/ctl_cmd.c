@@ -2,7 +2,9 @@
 /*
  * ctl_cmd.c - what the control socket can be told.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,6 +37,38 @@ static void status_vsock(const struct vsock *v, struct json_object *o)
     json_object_object_add(o, "vsock_conns", number(v->conns));
 }
 
+/* ADDRESS:PORT>PORT/udp, like what --publish says. */
+static struct json_object *forward_text(const struct net_forward *f)
+{
+    char host[INET_ADDRSTRLEN], line[64];
+
+    inet_ntop(AF_INET, &f->host, host, sizeof(host));
+    snprintf(line, sizeof(line), "%s:%u:%u%s", host, f->host_port,
+             f->guest_port, f->udp ? "/udp" : "");
+    return text(line);
+}
+
+/* By card: its address as its maker would have it; all that leads in. */
+static void status_nets(const struct machine *m, struct json_object *o)
+{
+    struct json_object *macs = json_object_new_array();
+    struct json_object *ports = json_object_new_array();
+    char mac[18];
+    unsigned i, k;
+
+    for (i = 0; i < m->cfg->nets; i++) {
+        const struct net_config *c = &m->net_cfg[i];
+
+        snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", c->mac[0],
+                 c->mac[1], c->mac[2], c->mac[3], c->mac[4], c->mac[5]);
+        json_object_array_add(macs, text(mac));
+        for (k = 0; k < c->forwards; k++)
+            json_object_array_add(ports, forward_text(&c->forward[k]));
+    }
+    json_object_object_add(o, "mac", macs);
+    json_object_object_add(o, "published", ports);
+}
+
 static void do_status(struct ctl_client *c, struct json_object *req)
 {
     const struct machine *m = c->ctl->m;
@@ -65,6 +99,8 @@ static void do_status(struct ctl_client *c, struct json_object *req)
     json_object_object_add(o, "instructions", number(insns));
     if (m->vsock)
         status_vsock(m->vsock, o);
+    if (m->cfg->nets)
+        status_nets(m, o);
     ctl_answer(c, o);
 }
 
@@ -225,6 +261,8 @@ static void do_fork(struct ctl_client *c, struct json_object *req)
     struct json_object *v;
     struct ctl_fork *cf = calloc(1, sizeof(*cf));
     const char *prefix = m->name;
+    bool publish = json_object_object_get_ex(req, "publish", &v) &&
+                   json_object_get_boolean(v);
     struct error err;
     int n = 1;
 
@@ -240,7 +278,8 @@ static void do_fork(struct ctl_client *c, struct json_object *req)
     c->busy = true;
     if (strlen(prefix) > NAME_LEN_MAX - 8 || name_check(prefix, &err))
         ctl_refuse(c, "fork: no such name can be given: %.80s", prefix);
-    else if (machine_fork(m, n < 0 ? 0 : (unsigned)n, prefix, &cf->done, &err))
+    else if (machine_fork(m, n < 0 ? 0 : (unsigned)n, prefix, publish,
+                          &cf->done, &err))
         ctl_refuse(c, "%s", err.msg);
     else
         return;

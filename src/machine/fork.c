@@ -43,6 +43,7 @@ struct machine_fork {
     char prefix[NAME_LEN_MAX + 1];
     uint64_t stopped_ns;
     struct error err;
+    bool publish;
     unsigned count;
     struct fork_child child[];
 };
@@ -165,19 +166,12 @@ static int child_spawn(struct fork_child *c, int state, int memory,
 {
     const struct machine *m = c->fork->m;
     char fds[32], ready[16], vsock[256];
-    const char *argv[] = {"ringfence",
-                          "boot",
-                          "--restore-fds",
-                          fds,
-                          "--ready-fd",
-                          ready,
-                          "--name",
-                          c->name,
-                          "--engine",
-                          m->cfg->engine->name,
-                          m->vsock ? "--vsock" : NULL,
-                          vsock,
-                          NULL};
+    const char *argv[16] = {"ringfence",     "boot",
+                            "--restore-fds", fds,
+                            "--ready-fd",    ready,
+                            "--name",        c->name,
+                            "--engine",      m->cfg->engine->name};
+    unsigned n = 10;
     int pipe[2];
     pid_t pid;
 
@@ -187,6 +181,12 @@ static int child_spawn(struct fork_child *c, int state, int memory,
     snprintf(fds, sizeof(fds), "%d:%d", state, memory);
     snprintf(ready, sizeof(ready), "%d", pipe[1]);
     machine_vsock_fork(m, c->name, c->number, vsock, sizeof(vsock));
+    if (m->vsock) {
+        argv[n++] = "--vsock";
+        argv[n++] = vsock;
+    }
+    if (c->fork->publish)
+        argv[n++] = "--publish-anew";
     pid = fork();
     if (!pid)
         child_exec((char *const *)(uintptr_t)argv, state, memory, pipe[1]);
@@ -278,7 +278,7 @@ static void fork_work(struct machine *m, struct machine_work *w)
 }
 
 int machine_fork(struct machine *m, unsigned children, const char *prefix,
-                 struct fork_done *d, struct error *err)
+                 bool publish, struct fork_done *d, struct error *err)
 {
     struct machine_fork *f;
     unsigned i;
@@ -296,6 +296,7 @@ int machine_fork(struct machine *m, unsigned children, const char *prefix,
     f->work.run = fork_work;
     f->done = d;
     f->count = children;
+    f->publish = publish;
     f->number = m->forked + 1;
     m->forked += children;
     snprintf(f->prefix, sizeof(f->prefix), "%s", prefix);

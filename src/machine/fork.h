@@ -26,8 +26,11 @@ struct fork_done {
 
 /*
  * Begins; device lock held. `prefix`: children are named PREFIX-1 and so on,
- * the number goes on from fork to fork. Nonzero: done() is not called.
+ * the number goes on from fork to fork. `publish`: what leads to ports of this
+ * one's leads to theirs too, from other ports of the host's. Nonzero: done() is
+ * not called.
  */
 int machine_fork(struct machine *m, unsigned children, const char *prefix,
-                 struct fork_done *d, struct error *err) must_check;
+                 bool publish, struct fork_done *d,
+                 struct error *err) must_check;
 void machine_fork_fini(struct machine *m);

@@ -3,6 +3,7 @@
  * net.c - the machine's networks: their back-ends, their cards, and in a
  * deterministic machine the way of a frame in between.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -10,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "machine/machine_int.h"
+#include "machine/snapshot.h"
 
 /* A frame as an event; its bytes follow. */
 struct net_event {
@@ -17,13 +19,18 @@ struct net_event {
     struct net_header header;
 };
 
+#define PICK_TRIES 16
+
 /*
  * Without mac=: the same for a machine with the same name, or the same seed,
- * so that it is the same one for whoever knows it by its address.
+ * so that it is the same one for whoever knows it by its address. A fork's
+ * children are many: all bytes but the first, which says that it is made up,
+ * are their name's.
  */
 static void net_make_mac(const struct machine *m, unsigned i, uint8_t mac[6])
 {
     const struct machine_config *cfg = m->cfg;
+    bool child = cfg->restore && snapshot_forked(cfg->restore);
     uint64_t h = cfg->seed;
 
     if (cfg->name)
@@ -33,7 +40,36 @@ static void net_make_mac(const struct machine *m, unsigned i, uint8_t mac[6])
         log_debug("no random MAC address");
     h = hash64(h, &i, sizeof(i));
     memcpy(mac, (const uint8_t[]){0x52, 0x54, 0x00}, 3);
-    memcpy(mac + 3, &h, 3);
+    if (child)
+        memcpy(mac + 1, &h, 5);
+    else
+        memcpy(mac + 3, &h, 3);
+}
+
+/* The machine's name, as far as it can be a host's. */
+static void net_make_host(const struct machine *m, char host[NET_HOST_LEN])
+{
+    const char *name = m->cfg->name ? m->cfg->name : "";
+    unsigned i;
+
+    for (i = 0; name[i] && i < NET_HOST_LEN - 1; i++)
+        host[i] = name[i] == '.' || name[i] == '_' ? '-' : name[i];
+    host[i] = 0;
+}
+
+/* Somebody may be faster in taking a port that was free. */
+static int net_open_free(struct machine *m, unsigned i, struct error *err)
+{
+    const struct net_config asked = m->net_cfg[i];
+    int rc, tries = PICK_TRIES;
+
+    do {
+        m->net_cfg[i] = asked;
+        if (!net_ports_pick(&m->net_cfg[i]))
+            tries = 1;
+        rc = net_open(&m->net[i], &m->net_cfg[i], &m->loop, err);
+    } while (rc == -EADDRINUSE && --tries);
+    return rc;
 }
 
 static int net_one(struct machine *m, unsigned i, struct error *err)
@@ -46,7 +82,8 @@ static int net_one(struct machine *m, unsigned i, struct error *err)
     if (!c->mac_given)
         net_make_mac(m, i, c->mac);
     c->mac_given = true;
-    if (net_open(&m->net[i], c, &m->loop, err))
+    net_make_host(m, c->host);
+    if (net_open_free(m, i, err))
         return error_prefix(err, "--net");
     c->able = m->net[i]->able;
     c->mtu = m->net[i]->mtu;
