@@ -315,6 +315,12 @@ static const struct option_spec boot_options[] = {
      "that connects to PATH and writes \"CONNECT P\" reaches\n"
      "the guest's port P. N: the guest's CID (default 3)",
      boot_vsock},
+    {"port", NULL, "NAME=unix:PATH",
+     "a port for the guest, /dev/virtio-ports/NAME: who\n"
+     "connects to the unix socket PATH is at its other end.\n"
+     "NAME=file:PATH: what the guest says goes to a file.\n"
+     "Up to 6 times",
+     boot_port},
     {"engine", "accel", "NAME",
      "auto (the default), interp, interp-plain, or help", boot_engine},
     {"cpu", NULL, "MODEL",

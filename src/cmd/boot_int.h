@@ -83,6 +83,10 @@ int boot_restore_vsock(struct machine_config *c,
                        const struct machine_config *given, bool fork,
                        struct error *err);
 int boot_vsock(void *ctx, const char *v, struct error *err);
+int boot_restore_ports(struct machine_config *c,
+                       const struct machine_config *given, bool fork,
+                       struct error *err);
+int boot_port(void *ctx, const char *v, struct error *err);
 
 /* Options, see options.h; ctx is a struct boot_args. trace.c */
 int boot_trace(void *ctx, const char *v, struct error *err);

@@ -101,6 +101,8 @@ static const char *extra_option(const struct boot_args *a)
         return "--disk";
     if (c->vsock.cid && a->replay_path)
         return "--vsock";
+    if (c->ports && a->replay_path)
+        return "--port";
     if (c->deterministic && !a->replay_path)
         return "--deterministic";
     return NULL;
@@ -142,7 +144,8 @@ static int restore(struct boot_args *a, struct error *err)
         return error_prefix(err, "--restore %s", from);
     if (boot_restore_nets(c, &given, err))
         return error_prefix(err, "--restore %s", from);
-    if (boot_restore_vsock(c, &given, !a->restore_dir, err))
+    if (boot_restore_vsock(c, &given, !a->restore_dir, err) ||
+        boot_restore_ports(c, &given, !a->restore_dir, err))
         return error_prefix(err, "--restore %s", from);
     if (!a->restore_dir)
         boot_fork_nets(c, a->publish_anew);

@@ -12,7 +12,7 @@ void chardev_attach(struct chardev *c, const struct chardev_client *client,
 
 size_t chardev_write(struct chardev *c, const uint8_t *buf, size_t len)
 {
-    if (!c || !c->ops || !c->ops->write)
+    if (!c || c->away || !c->ops || !c->ops->write)
         return len;
     return c->ops->write(c, buf, len);
 }
@@ -21,6 +21,12 @@ void chardev_can_accept(struct chardev *c)
 {
     if (c && c->ops && c->ops->can_accept)
         c->ops->can_accept(c);
+}
+
+void chardev_opened(struct chardev *c, bool on)
+{
+    if (c && c->ops && c->ops->opened)
+        c->ops->opened(c, on);
 }
 
 bool chardev_ready(struct chardev *c)
@@ -64,4 +70,11 @@ void chardev_break(struct chardev *c)
 {
     if (c->client && c->client->send_break)
         c->client->send_break(c->client_ctx);
+}
+
+void chardev_connect(struct chardev *c, bool on)
+{
+    c->away = !on;
+    if (c->client && c->client->connected)
+        c->client->connected(c->client_ctx, on);
 }

@@ -337,10 +337,7 @@ static int step_serial(struct machine *m, struct error *err)
                      LINE(NS16550_COM1_IRQ), &m->console.serial, err))
         return -err->code;
     machine_device(m, &m->com1.dev);
-    if (virtio_console_init(&m->vcon, 0, &m->pci, &m->console.virtio, err))
-        return -err->code;
-    machine_device(m, &m->vcon.v.pci.dev);
-    return 0;
+    return machine_console_plug(m, err);
 }
 
 static int step_blk(struct machine *m, struct error *err)
@@ -426,6 +423,7 @@ static const struct machine_step machine_steps[] = {
     {"event loop", step_loop, unstep_loop},
     {"networks", machine_nets_init, machine_nets_fini},
     {"vsock", machine_vsock_init, machine_vsock_fini},
+    {"ports", machine_ports_init, machine_ports_fini},
     {"deterministic run", det_init, det_fini},
     {"memory", step_mem, unstep_mem},
     {"interrupt controllers", step_irqchip, unstep_irqchip},

@@ -120,6 +120,39 @@ static void get_shares(struct state_reader *r, struct machine_config *cfg,
     }
 }
 
+static void put_port(struct state_writer *w, unsigned i,
+                     const struct port_config *c)
+{
+    char *full = realpath(c->path, NULL);
+
+    state_begin(w, "port", i, 1);
+    state_put(w, "kind", c->kind);
+    put_text(w, "name", c->name);
+    put_text(w, "path", full ? full : c->path);
+    put_text(w, "base", c->base);
+    state_end(w);
+    free(full);
+}
+
+static void get_chars(struct state_reader *r, const char *name, char *to,
+                      size_t room)
+{
+    char *text = get_text(r, name);
+
+    snprintf(to, room, "%s", text ? text : "");
+    free(text);
+}
+
+static void get_port(struct state_reader *r, unsigned i, struct port_config *c)
+{
+    *c = (struct port_config){.kind = PORT_NOWHERE};
+    state_open(r, "port", i, 1);
+    c->kind = (enum port_kind)state_get_max(r, "kind", PORT_FILE);
+    get_chars(r, "name", c->name, sizeof(c->name));
+    get_chars(r, "path", c->path, sizeof(c->path));
+    get_chars(r, "base", c->base, sizeof(c->base));
+}
+
 void config_put(struct state_writer *w, const struct machine_config *cfg,
                 const struct net_config *nets)
 {
@@ -148,12 +181,15 @@ void config_put(struct state_writer *w, const struct machine_config *cfg,
         snprintf(name, sizeof(name), "disk%u_qcow2", i);
         state_put(w, name, cfg->disk[i].qcow2);
     }
+    state_put(w, "ports", cfg->ports);
     state_put(w, "vsock_cid", cfg->vsock.cid);
     put_path(w, "vsock", cfg->vsock.path);
     put_path(w, "vsock_base", cfg->vsock.base);
     state_end(w);
     for (i = 0; i < cfg->nets; i++)
         put_net(w, i, &nets[i]);
+    for (i = 0; i < cfg->ports; i++)
+        put_port(w, i, &cfg->port[i]);
 }
 
 void config_get(struct state_reader *r, struct machine_config *cfg,
@@ -186,6 +222,7 @@ void config_get(struct state_reader *r, struct machine_config *cfg,
     cfg->nets = (unsigned)state_get_max(r, "networks", MACHINE_NETS_MAX);
     cfg->rng = state_get_max(r, "rng", 1);
     cfg->balloon = state_get_max(r, "balloon", 1);
+    cfg->ports = (unsigned)state_get_max(r, "ports", MACHINE_PORTS_MAX);
     cfg->vsock.cid = (uint32_t)state_get_max(r, "vsock_cid", VSOCK_CID_LAST);
     cfg->vsock.path = text->vsock = get_text(r, "vsock");
     cfg->vsock.base = text->vsock_base = get_text(r, "vsock_base");
@@ -193,6 +230,8 @@ void config_get(struct state_reader *r, struct machine_config *cfg,
         cfg->vsock.cid = 0;
     for (i = 0; i < cfg->nets; i++)
         get_net(r, i, &cfg->net[i]);
+    for (i = 0; i < cfg->ports; i++)
+        get_port(r, i, &cfg->port[i]);
 }
 
 void config_text_free(struct config_text *text)

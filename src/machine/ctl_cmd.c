@@ -69,6 +69,17 @@ static void status_nets(const struct machine *m, struct json_object *o)
     json_object_object_add(o, "published", ports);
 }
 
+/* Both ends, as port.NAME. */
+static void status_port(const struct port *p, struct json_object *o)
+{
+    char key[PORT_NAME_MAX + 8], val[640];
+
+    snprintf(key, sizeof(key), "port.%s", p->cfg.name);
+    snprintf(val, sizeof(val), "%s; host %s, guest %s", p->cfg.path,
+             p->chr.away ? "away" : "here", p->guest_open ? "here" : "away");
+    json_object_object_add(o, key, text(val));
+}
+
 static void do_status(struct ctl_client *c, struct json_object *req)
 {
     const struct machine *m = c->ctl->m;
@@ -101,6 +112,8 @@ static void do_status(struct ctl_client *c, struct json_object *req)
         status_vsock(m->vsock, o);
     if (m->cfg->nets)
         status_nets(m, o);
+    for (i = 0; i < m->cfg->ports; i++)
+        status_port(m->port[i], o);
     ctl_answer(c, o);
 }
 

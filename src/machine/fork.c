@@ -161,35 +161,55 @@ static noreturn_fn void child_exec(char *const *argv, int state, int memory,
     _exit(127);
 }
 
+/* The command line of a child, with all that it must not share. */
+struct child_args {
+    const char *argv[16 + 2 * MACHINE_PORTS_MAX];
+    char fds[32], ready[16], vsock[640], port[MACHINE_PORTS_MAX][640];
+};
+
+static void child_command(const struct fork_child *c, int state, int memory,
+                          int ready, struct child_args *a)
+{
+    const struct machine *m = c->fork->m;
+    const char *first[] = {"ringfence",     "boot",
+                           "--restore-fds", a->fds,
+                           "--name",        c->name,
+                           "--ready-fd",    a->ready,
+                           "--engine",      m->cfg->engine->name};
+    unsigned n = ARRAY_SIZE(first), i;
+
+    memcpy(a->argv, first, sizeof(first));
+    snprintf(a->fds, sizeof(a->fds), "%d:%d", state, memory);
+    snprintf(a->ready, sizeof(a->ready), "%d", ready);
+    if (m->vsock) {
+        machine_vsock_fork(m, c->name, c->number, a->vsock, sizeof(a->vsock));
+        a->argv[n++] = "--vsock";
+        a->argv[n++] = a->vsock;
+    }
+    for (i = 0; i < m->cfg->ports; i++) {
+        machine_port_fork(m, i, c->name, a->port[i], sizeof(a->port[i]));
+        a->argv[n++] = "--port";
+        a->argv[n++] = a->port[i];
+    }
+    if (c->fork->publish)
+        a->argv[n++] = "--publish-anew";
+    a->argv[n] = NULL;
+}
+
 static int child_spawn(struct fork_child *c, int state, int memory,
                        struct error *err)
 {
-    const struct machine *m = c->fork->m;
-    char fds[32], ready[16], vsock[256];
-    const char *argv[16] = {"ringfence",     "boot",
-                            "--restore-fds", fds,
-                            "--ready-fd",    ready,
-                            "--name",        c->name,
-                            "--engine",      m->cfg->engine->name};
-    unsigned n = 10;
+    struct child_args args;
     int pipe[2];
     pid_t pid;
 
     if (pipe2(pipe, O_CLOEXEC))
         return error_set(err, errno, "pipe: %s", strerror(errno));
     fcntl(pipe[0], F_SETFL, O_NONBLOCK);
-    snprintf(fds, sizeof(fds), "%d:%d", state, memory);
-    snprintf(ready, sizeof(ready), "%d", pipe[1]);
-    machine_vsock_fork(m, c->name, c->number, vsock, sizeof(vsock));
-    if (m->vsock) {
-        argv[n++] = "--vsock";
-        argv[n++] = vsock;
-    }
-    if (c->fork->publish)
-        argv[n++] = "--publish-anew";
+    child_command(c, state, memory, pipe[1], &args);
     pid = fork();
     if (!pid)
-        child_exec((char *const *)(uintptr_t)argv, state, memory, pipe[1]);
+        child_exec((char *const *)(uintptr_t)args.argv, state, memory, pipe[1]);
     close(pipe[1]);
     if (pid < 0) {
         error_set(err, errno, "fork: %s", strerror(errno));

@@ -13,6 +13,7 @@
 #include "inspect/trace_config.h"
 #include "io/disk.h"
 #include "io/net_config.h"
+#include "io/port.h"
 #include "io/vsock.h"
 
 struct engine_ops;
@@ -23,6 +24,7 @@ struct snapshot;
 #define MACHINE_DISKS_MAX  8
 #define MACHINE_SHARES_MAX 4
 #define MACHINE_NETS_MAX   4
+#define MACHINE_PORTS_MAX  6
 
 /* Strings are the caller's and outlive the machine. */
 struct machine_config {
@@ -47,6 +49,8 @@ struct machine_config {
     unsigned nets;
     bool rng, balloon; /* virtio devices */
     struct vsock_config vsock;
+    struct port_config port[MACHINE_PORTS_MAX];
+    unsigned ports;
     bool no_reboot;
     int ready_fd;     /* told "ok\n" when it runs, closed with it; 0: nobody */
     bool detach;      /* stderr goes where stdout goes, once it runs */

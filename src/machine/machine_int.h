@@ -98,6 +98,7 @@ struct machine {
     struct virtio_net vnet[MACHINE_NETS_MAX];
     struct virtio_rng rng;
     struct virtio_balloon balloon;
+    struct port *port[MACHINE_PORTS_MAX];
     struct vsock *vsock; /* NULL: none */
     struct virtio_vsock vvsock;
     struct device *device[MACHINE_DEVICES_MAX]; /* in order of reset */
@@ -230,6 +231,13 @@ int machine_vsock_plug(struct machine *m, struct error *err) must_check;
 /* What --vsock says for the number-th fork, called `name`. */
 void machine_vsock_fork(const struct machine *m, const char *name,
                         unsigned number, char *option, size_t len);
+/* ports.c: the host's ends; then the console, whose ports they are. */
+int machine_ports_init(struct machine *m, struct error *err) must_check;
+void machine_ports_fini(struct machine *m);
+int machine_console_plug(struct machine *m, struct error *err) must_check;
+/* What --port says of the i-th for a fork called `name`. */
+void machine_port_fork(const struct machine *m, unsigned i, const char *name,
+                       char *option, size_t len);
 /* crash.c: the crash screen, if that is how the machine ended. */
 void machine_crash_fini(struct machine *m);
 /* From now on a failed assert shows it too. */

@@ -51,10 +51,6 @@ void machine_vsock_fork(const struct machine *m, const char *name,
     const char *base = cfg->vsock.base ? cfg->vsock.base : cfg->vsock.path;
     uint64_t cid = cfg->vsock.cid + (uint64_t)number;
 
-    if (!m->vsock) {
-        *option = 0;
-        return;
-    }
     if (cid > VSOCK_CID_LAST)
         cid = VSOCK_CID_FIRST + cid % (VSOCK_CID_LAST - VSOCK_CID_FIRST);
     snprintf(option, len, "%s.%s,cid=%u", base, name, (unsigned)cid);

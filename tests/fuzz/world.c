@@ -150,7 +150,8 @@ static void world_pci(struct world *w)
         intx[i] = LINE(PCI_INTX_BASE + i);
     FUZZ_CHECK(
         !pci_host_init(&w->pci, &w->mem, &w->chip, intx, &w->board, &err));
-    FUZZ_CHECK(!virtio_console_init(&w->vcon, 0, &w->pci, &w->terminal, &err));
+    FUZZ_CHECK(!virtio_console_init(&w->vcon, 0, &w->pci, &w->terminal, NULL, 0,
+                                    &err));
     FUZZ_CHECK(!virtio_blk_init(&w->blk, 0, &w->pci, &w->loop, &w->disk, "fuzz",
                                 2, &err));
     w->net.ops = &cable_ops;

@@ -534,7 +534,7 @@ static void console_keeps_what_the_terminal_does_not_take(void)
     up(&b);
     heard[0] = 0;
     heard_room = 3;
-    CHECK_EQ(virtio_console_init(&con, 0, &b.pci, &chr, &b.err), 0);
+    CHECK_EQ(virtio_console_init(&con, 0, &b.pci, &chr, NULL, 0, &b.err), 0);
     driver_up(&d, &b, &con.v);
     CHECK_EQ(rd(&b, d.bar + 0x2000, 4), 25 << 16 | 80);
     con.v.q[1] = con.v.q[0]; /* the driver set up one ring: transmit */

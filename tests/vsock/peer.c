@@ -146,16 +146,20 @@ static int port(const char *file)
         ssize_t n;
 
         fflush(stdout);
-        if (fd < 0 || poll(&p, 1, here ? -1 : 100) < 0)
+        if (fd < 0 || poll(&p, 1, here ? -1 : 0) < 0)
             return 1;
+        if (!here)
+            usleep(50000); /* poll() cannot wait for somebody to come */
         if (here && (p.revents & POLLHUP)) {
             here = 0;
             printf("port hup, read %zd\n", read(fd, buf, 1));
+            continue; /* what poll() said is old */
         } else if (!here && !(p.revents & POLLHUP)) {
             here = 1;
             printf("port connected\n");
         }
-        if (!(p.revents & POLLIN))
+        /* An end that is not there is readable, and may come meanwhile. */
+        if (!here || !(p.revents & POLLIN))
             continue;
         n = read(fd, buf, sizeof(buf));
         if (n > 0)
