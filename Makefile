@@ -109,6 +109,7 @@ test:
 
 test-distro: all
 	tests/distro/run
+	tests/firmware/run long
 
 bench:
 	@scripts/setup build run bench
