@@ -114,18 +114,19 @@ int boot_initrd(const struct boot_source *src, struct guest_mem *m,
 }
 
 int boot_cmdline(const struct boot_source *src, struct guest_mem *m,
-                 uint64_t max, struct error *err)
+                 const char *prefix, uint64_t max, struct error *err)
 {
     const char *s = src->append ? src->append : "";
-    uint64_t len = strlen(s);
+    uint64_t len = strlen(s), before = strlen(prefix);
 
-    max = MIN(max, BOOT_CMDLINE_MAX - 1);
+    max = MIN(max, BOOT_CMDLINE_MAX - 1 - before);
     if (len > max)
         return error_set(err, E2BIG,
                          "--append: %llu characters, this kernel "
                          "takes at most %llu; shorten it",
                          (unsigned long long)len, (unsigned long long)max);
-    if (guest_mem_write(m, BOOT_CMDLINE, s, len + 1))
+    if (guest_mem_write(m, BOOT_CMDLINE, prefix, before) ||
+        guest_mem_write(m, BOOT_CMDLINE + before, s, len + 1))
         return error_set(err, EFAULT, "no memory for the command line");
     return 0;
 }
@@ -173,9 +174,32 @@ static int boot_tables(const struct boot_source *src, struct guest_mem *m,
     return acpi_build(src->acpi, m, err);
 }
 
+/* No loader knows it. */
+static int boot_unknown(const struct boot_source *src, struct error *err)
+{
+    struct elf e;
+
+    if (!elf_open(src, &e, err))
+        return boot_bad(src, err,
+                        "no PVH entry note and no multiboot header; give a "
+                        "vmlinuz, or a vmlinux built with CONFIG_PVH");
+    return error_set(err, ENOEXEC,
+                     "kernel %s: neither a bzImage nor an "
+                     "ELF file; give an x86-64 vmlinuz or vmlinux",
+                     src->kernel.path);
+}
+
 int boot_load(const struct boot_source *src, struct guest_mem *m,
               struct boot_state *out, struct error *err)
 {
+    static int (*const formats[])(const struct boot_source *src,
+                                  struct guest_mem *m, struct boot_state *out,
+                                  struct error *err) = {
+        boot_bzimage,
+        boot_pvh,
+        boot_multiboot,
+    };
+    unsigned i;
     int rc;
 
     *out = (struct boot_state){0};
@@ -187,14 +211,10 @@ int boot_load(const struct boot_source *src, struct guest_mem *m,
                          (unsigned long long)(m->ram_size / KiB));
     if (src->rom)
         return boot_firmware(src, m, out, err);
-    rc = boot_bzimage(src, m, out, err);
+    for (rc = -ENOEXEC, i = 0; rc == -ENOEXEC && i < ARRAY_SIZE(formats); i++)
+        rc = formats[i](src, m, out, err);
     if (rc == -ENOEXEC)
-        rc = boot_elf(src, m, out, err);
-    if (rc == -ENOEXEC)
-        return error_set(err, ENOEXEC,
-                         "kernel %s: neither a bzImage nor an "
-                         "ELF file; give an x86-64 vmlinuz or vmlinux",
-                         src->kernel.path);
+        return boot_unknown(src, err);
     if (rc)
         return rc;
     return boot_tables(src, m, out, err);

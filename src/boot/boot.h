@@ -18,7 +18,7 @@
 
 /* What the loaders put below 1 MiB. */
 #define BOOT_GDT         0x500ull
-#define BOOT_PVH_INFO    0x6000ull
+#define BOOT_PVH_INFO    0x6000ull /* or multiboot's */
 #define BOOT_PARAMS      0x7000ull
 #define BOOT_STACK       0x8ff0ull
 #define BOOT_PAGES       0x9000ull /* six page-table pages */
@@ -37,14 +37,14 @@
 
 enum boot_mode {
     BOOT_LONG,  /* 64-bit, paging on, [Linux x86/boot, 64-bit protocol] */
-    BOOT_PROT,  /* 32-bit flat, paging off [PVH] */
+    BOOT_PROT,  /* 32-bit flat, paging off [PVH; Multiboot 0.6.96 3.2] */
     BOOT_RESET, /* as after RESET [SDM 3A 9.1.4]; the rest is not used */
 };
 
 /* Registers of the bootstrap processor at the kernel's entry. */
 struct boot_state {
     enum boot_mode mode;
-    uint64_t rip, rsp, rsi, rbx;
+    uint64_t rip, rsp, rsi, rbx, rax;
     uint64_t cr3;      /* BOOT_LONG */
     uint64_t gdt_base; /* selectors above */
     uint16_t gdt_limit;

@@ -149,7 +149,7 @@ static int bzimage_place(const struct boot_source *src,
     rc = boot_initrd(src, m, bz->load + bz->init_size, bz->initrd_max, &initrd,
                      err);
     if (!rc)
-        rc = boot_cmdline(src, m, bz->cmdline_max, err);
+        rc = boot_cmdline(src, m, "", bz->cmdline_max, err);
     if (!rc)
         rc = image_load(&src->kernel, bz->code_off, m, bz->load, bz->code_len,
                         err);

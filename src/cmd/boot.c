@@ -271,10 +271,13 @@ static int boot_help_option(void *ctx, const char *v, struct error *err)
 
 static const struct option_spec boot_options[] = {
     {"kernel", "k", "FILE",
-     "a bzImage (vmlinuz), or an ELF vmlinux with a PVH note", boot_kernel},
+     "a bzImage (vmlinuz), an ELF vmlinux with a PVH note,\n"
+     "or a kernel with a multiboot header (version 1)",
+     boot_kernel},
     {"firmware", "bios", "FILE",
      "a BIOS image instead of a kernel; it boots from the\n"
-     "first --disk. On Debian: /usr/share/seabios/bios-256k.bin",
+     "first --disk. Debian's package seabios has one; see\n"
+     "ringfence doctor",
      boot_firmware_file},
     {"initrd", "i", "FILE", "the initial RAM disk", boot_initrd_file},
     {"append", "cmdline params", "TEXT",
@@ -395,9 +398,8 @@ void cmd_boot_help(void)
 {
     puts("usage: ringfence boot --kernel FILE [OPTION]...\n"
          "       ringfence boot --firmware FILE --disk FILE [OPTION]...\n\n"
-         "Boots a Linux kernel, or what a disk has. The guest's serial port "
-         "(ttyS0) and its\n"
-         "virtio console (hvc0) are this terminal.\n");
+         "Boots a Linux kernel, or what a disk has. The guest's serial port\n"
+         "(ttyS0) and its virtio console (hvc0) are this terminal.\n");
     options_print(boot_options);
     puts("\nKeys: Ctrl-A x leaves, Ctrl-A b sends a break, Ctrl-A Ctrl-A is "
          "Ctrl-A.\n\n"

@@ -361,6 +361,7 @@ static void machine_cpu_entry(struct vcpu *cpu, const struct boot_state *b)
     cpu->gpr[R_RSP] = b->rsp;
     cpu->gpr[R_RSI] = b->rsi;
     cpu->gpr[R_RBX] = b->rbx;
+    cpu->gpr[R_RAX] = b->rax;
     cpu->cpl = 0;
     vcpu_update_mode(cpu);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * boot.c - kernel files that lie. The input is the file; samples are small
- * bzImages and ELF files with a PVH note that would be loaded as they are.
+ * bzImages, ELF files with a PVH note and multiboot kernels that would be
+ * loaded as they are.
  */
 #include <sys/mman.h>
 #include <unistd.h>
@@ -70,11 +71,66 @@ static size_t sample_elf(uint64_t seed, uint8_t *b)
     return len;
 }
 
+static void multiboot_header(uint8_t *b, uint32_t flags)
+{
+    le(b, 4, 0x1badb002);
+    le(b + 4, 4, flags);
+    le(b + 8, 4, 0u - 0x1badb002 - flags);
+}
+
+/* Its place is in the header. */
+static size_t sample_flat(uint64_t seed, uint8_t *b)
+{
+    unsigned at = seed & 0x7c;
+
+    memset(b, 0, 0x400);
+    multiboot_header(b + at, 0x10003);
+    le(b + at + 12, 4, 0x100000 + at);
+    le(b + at + 16, 4, 0x100000);
+    le(b + at + 20, 4, 0x100400);
+    le(b + at + 24, 4, 0x102000);
+    le(b + at + 28, 4, 0x100100);
+    return 0x400;
+}
+
+/* The segment is at a virtual address, of 32 bits. */
+static size_t sample_elf32(uint64_t seed, uint8_t *b)
+{
+    static const uint8_t ident[] = {0x7f, 'E', 'L', 'F', 1, 1, 1};
+
+    memset(b, 0, 0x400);
+    memcpy(b, ident, sizeof(ident));
+    b[16] = 2;
+    b[18] = 3;
+    b[20] = 1;
+    le(b + 24, 4, 0xc0100000);
+    b[28] = 52;
+    b[40] = 52;
+    b[42] = 32;
+    b[44] = 1;
+    le(b + 52, 4, 1);
+    le(b + 52 + 4, 4, 0x100);
+    le(b + 52 + 8, 4, 0xc0100000);
+    le(b + 52 + 12, 4, 0x100000);
+    le(b + 52 + 16, 4, 0x100 + (seed & 0xff));
+    le(b + 52 + 20, 4, 0x2000);
+    multiboot_header(b + 0x100, 7);
+    return 0x400;
+}
+
 static size_t sample(uint64_t seed, uint8_t *buf, size_t room)
 {
     (void)room;
-    return seed & 1 ? sample_bzimage(seed >> 8, buf)
-                    : sample_elf(seed >> 8, buf);
+    switch (seed & 3) {
+    case 0:
+        return sample_bzimage(seed >> 8, buf);
+    case 1:
+        return sample_elf(seed >> 8, buf);
+    case 2:
+        return sample_flat(seed >> 8, buf);
+    default:
+        return sample_elf32(seed >> 8, buf);
+    }
 }
 
 static void one(struct fuzz *f)

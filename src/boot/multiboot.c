@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * multiboot.c - kernels with a header of Multiboot, version 1: an ELF file, or
+ * any file whose header says where it goes (the "a.out kludge").
+ *                                          [Multiboot 0.6.96]
+ * The initrd is the one module. Kernels expect their own name as the first
+ * word of the command line, as GRUB has given it; ours is always "kernel", so
+ * that a recorded run does not depend on a path. What video mode a kernel
+ * would like is not asked: there is no screen.
+ */
+#include "boot/boot_int.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#define MB_MAGIC  0x1badb002u
+#define MB_LOADED 0x2badb002u /* in EAX */
+#define MB_SEARCH 8192        /* the header ends within as many bytes */
+#define MB_PREFIX "kernel "
+
+enum {
+    HDR_MUST = 0xffff, /* whoever does not know these must not load it */
+    HDR_ALIGN = 1,     /* modules begin a page: they always do */
+    HDR_MEMORY = 2,
+    HDR_VIDEO = 4, /* a wish */
+    HDR_KNOWN = HDR_ALIGN | HDR_MEMORY | HDR_VIDEO,
+    HDR_ADDRESSES = 0x10000,
+};
+
+enum {
+    INFO_MEMORY = 1 << 0,
+    INFO_CMDLINE = 1 << 2,
+    INFO_MODULES = 1 << 3,
+    INFO_MAP = 1 << 6,
+    INFO_LOADER = 1 << 9,
+};
+
+struct mb_header {
+    uint32_t magic, flags, checksum;
+    uint32_t header, load, load_end, bss_end, entry; /* HDR_ADDRESSES */
+};
+struct mb_info {
+    uint32_t flags, mem_lower, mem_upper, boot_device;
+    uint32_t cmdline, mods_count, mods_addr, syms[4];
+    uint32_t mmap_length, mmap_addr, drives_length, drives_addr;
+    uint32_t config_table, loader_name, apm_table, video[6];
+};
+struct mb_module {
+    uint32_t start, end, string, reserved;
+};
+struct mb_region {
+    uint32_t size; /* of what follows */
+    struct e820_entry e;
+};
+struct mb_page {
+    struct mb_info info;
+    struct mb_module module;
+    struct mb_region map[BOOT_E820_MAX];
+    char loader[16], initrd[8];
+};
+static_assert(sizeof(struct mb_header) == 32, "the file's structure");
+static_assert(sizeof(struct mb_info) == 96, "the kernel's structure");
+static_assert(sizeof(struct mb_region) == 24, "the kernel's structure");
+
+struct multiboot {
+    struct mb_header h;
+    uint64_t at; /* of the header in the file */
+    uint64_t entry, end;
+};
+
+/* The first header whose sum is right; -ENOEXEC: there is none. */
+static int mb_find(const struct boot_source *src, struct multiboot *mb,
+                   struct error *err)
+{
+    uint64_t len = MIN(src->kernel.size, (uint64_t)MB_SEARCH), at;
+    uint8_t head[MB_SEARCH];
+
+    if (image_read(&src->kernel, 0, head, len, err))
+        return -err->code;
+    for (at = 0; at + 12 <= len; at += 4) {
+        if (get_le32(head + at) != MB_MAGIC ||
+            MB_MAGIC + get_le32(head + at + 4) + get_le32(head + at + 8))
+            continue;
+        mb->at = at;
+        memcpy(&mb->h, head + at, MIN(len - at, sizeof(mb->h)));
+        if ((mb->h.flags & HDR_ADDRESSES) && at + sizeof(mb->h) > len)
+            return boot_bad(src, err,
+                            "its multiboot header is cut; get it "
+                            "again");
+        return 0;
+    }
+    return -ENOEXEC;
+}
+
+/* By the header's addresses. No sum can wrap: all are 32 bits wide. */
+static int mb_load_flat(const struct boot_source *src, struct multiboot *mb,
+                        struct guest_mem *m, struct error *err)
+{
+    const struct mb_header *h = &mb->h;
+    uint64_t before = (uint64_t)h->header - h->load, off, filesz, memsz;
+
+    if (h->load > h->header || before > mb->at)
+        return boot_bad(src, err, "broken multiboot addresses; get it again");
+    off = mb->at - before;
+    filesz = src->kernel.size - off;
+    if (h->load_end) {
+        if (h->load_end < h->load || h->load_end - h->load > filesz)
+            return boot_bad(src, err, "truncated; get it again");
+        filesz = h->load_end - h->load;
+    }
+    memsz = filesz;
+    if (h->bss_end) {
+        if (h->bss_end < h->load + filesz)
+            return boot_bad(src, err,
+                            "broken multiboot addresses; get it again");
+        memsz = h->bss_end - h->load;
+    }
+    mb->entry = h->entry;
+    mb->end = h->load + memsz;
+    if (mb->entry - h->load >= memsz)
+        return boot_bad(src, err,
+                        "its multiboot entry is not in it; get it again");
+    return boot_place(src, m, off, h->load, filesz, memsz, err);
+}
+
+static int mb_load_elf(const struct boot_source *src, struct multiboot *mb,
+                       struct guest_mem *m, struct error *err)
+{
+    struct elf e = {0};
+    int rc = elf_open(src, &e, err);
+
+    if (rc == -ENOEXEC)
+        return boot_bad(src, err,
+                        "a multiboot header without addresses in a file "
+                        "that is not ELF; get it again");
+    if (!rc)
+        rc = elf_load(src, &e, m, err);
+    if (rc)
+        return rc;
+    mb->entry = e.start;
+    mb->end = e.end;
+    if (!e.start)
+        return boot_bad(src, err,
+                        "its entry is not in a segment; get it again");
+    return 0;
+}
+
+static int mb_info(const struct boot_source *src, struct guest_mem *m,
+                   gpa_t initrd)
+{
+    struct e820_entry map[BOOT_E820_MAX];
+    unsigned i, n = boot_e820(m, src->acpi, map);
+    uint32_t at = BOOT_PVH_INFO;
+    struct mb_page page = {
+        .info = {.flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODULES | INFO_MAP |
+                          INFO_LOADER,
+                 .mem_lower = BOOT_LOW_END / KiB,
+                 .mem_upper = (uint32_t)((m->low_size - BOOT_HIGH_BASE) / KiB),
+                 .cmdline = BOOT_CMDLINE,
+                 .mods_count = initrd != 0,
+                 .mods_addr = at + offsetof(struct mb_page, module),
+                 .mmap_length = n * (uint32_t)sizeof(page.map[0]),
+                 .mmap_addr = at + offsetof(struct mb_page, map),
+                 .loader_name = at + offsetof(struct mb_page, loader)},
+        .loader = "ringfence",
+        .initrd = "initrd",
+    };
+
+    if (initrd)
+        page.module =
+            (struct mb_module){.start = (uint32_t)initrd,
+                               .end = (uint32_t)(initrd + src->initrd.size),
+                               .string = at + offsetof(struct mb_page, initrd)};
+    for (i = 0; i < n; i++)
+        page.map[i] = (struct mb_region){sizeof(map[0]), map[i]};
+    return guest_mem_write(m, at, &page, sizeof(page));
+}
+
+/* The module comes right behind the kernel: small ones map no more. */
+static int mb_place(const struct boot_source *src, const struct multiboot *mb,
+                    struct guest_mem *m, struct error *err)
+{
+    uint64_t floor = align_up(mb->end, PAGE_SIZE);
+    uint64_t room = src->initrd.fd < 0 ? 0 : src->initrd.size;
+    gpa_t initrd;
+
+    if (room < GUEST_HOLE_BASE)
+        room = align_up(room, PAGE_SIZE);
+    if (boot_initrd(src, m, floor, floor + room, &initrd, err) ||
+        boot_cmdline(src, m, MB_PREFIX, BOOT_CMDLINE_MAX, err))
+        return -err->code;
+    return mb_info(src, m, initrd)
+               ? error_set(err, EFAULT, "no memory for the multiboot info")
+               : 0;
+}
+
+int boot_multiboot(const struct boot_source *src, struct guest_mem *m,
+                   struct boot_state *out, struct error *err)
+{
+    struct multiboot mb = {0};
+    int rc = mb_find(src, &mb, err);
+
+    if (rc)
+        return rc;
+    if (mb.h.flags & HDR_MUST & ~HDR_KNOWN)
+        return boot_bad(src, err,
+                        "its multiboot header asks for what version 0.6.96 "
+                        "does not know; get another");
+    rc = mb.h.flags & HDR_ADDRESSES ? mb_load_flat(src, &mb, m, err)
+                                    : mb_load_elf(src, &mb, m, err);
+    if (!rc)
+        rc = mb_place(src, &mb, m, err);
+    if (rc)
+        return rc;
+    out->mode = BOOT_PROT;
+    out->rip = mb.entry;
+    out->rax = MB_LOADED;
+    out->rbx = BOOT_PVH_INFO;
+    return 0;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* boot_load.c - claims about what the loaders leave for a kernel's entry. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "boot/boot.h"
+
+#include "test.h"
+
+#define RAM (64 * MiB)
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct bench {
+    struct guest_mem mem;
+    struct acpi_config acpi;
+    struct boot_source src;
+    struct boot_state out;
+    struct error err;
+};
+
+static void le(uint8_t *p, unsigned bytes, uint64_t v)
+{
+    memcpy(p, &v, bytes);
+}
+
+/* The file, loaded; the result. */
+static int load(struct bench *b, const void *file, size_t len)
+{
+    int fd = memfd_create("kernel", MFD_CLOEXEC), rc;
+    char path[64];
+
+    memset(b, 0, sizeof(*b));
+    CHECK_EQ(guest_mem_init(&b->mem, RAM, &lock, &b->err), 0);
+    b->acpi = (struct acpi_config){.cpus = 2,
+                                   .ecam_base = 0xe0000000,
+                                   .ecam_buses = 256,
+                                   .mmio32_base = 0xc0000000,
+                                   .mmio32_len = 0x20000000,
+                                   .mmio64_base = 0x400000000,
+                                   .mmio64_len = 0x400000000};
+    b->src.append = "a b";
+    b->src.acpi = &b->acpi;
+    CHECK_EQ(write(fd, file, len), len);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    CHECK_EQ(boot_open(&b->src, path, NULL, &b->err), 0);
+    rc = boot_load(&b->src, &b->mem, &b->out, &b->err);
+    boot_close(&b->src);
+    close(fd);
+    return rc;
+}
+
+static uint64_t get(struct bench *b, gpa_t at, unsigned bytes)
+{
+    uint64_t v = 0;
+
+    CHECK_EQ(guest_mem_read(&b->mem, at, &v, bytes), 0);
+    return v;
+}
+
+/* The L and D bits of the code segment. */
+static unsigned code_bits(struct bench *b)
+{
+    return get(b, b->out.gdt_base + BOOT_SEL_CODE + 6, 1) >> 5 & 3;
+}
+
+static size_t bzimage(uint8_t *f, bool wide)
+{
+    size_t len = 0x2000;
+
+    memset(f, 0x90, len);
+    f[0x1f1] = 1;
+    le(f + 0x1f4, 4, (len - 1024) / 16);
+    le(f + 0x1fe, 2, 0xaa55);
+    memcpy(f + 0x200, "\xeb\x6aHdrS\x0f\x02", 8);
+    f[0x211] = 1;
+    le(f + 0x22c, 4, 0x7fffffff);
+    le(f + 0x230, 4, 0x200000);
+    f[0x234] = 1;
+    le(f + 0x236, 2, wide);
+    le(f + 0x238, 4, 2047);
+    le(f + 0x258, 8, 0x1000000);
+    le(f + 0x260, 4, 0x200000);
+    return len;
+}
+
+static void a_bzimage_is_entered_in_64_bits(void)
+{
+    uint8_t f[0x2000];
+    struct bench b;
+
+    CHECK_EQ(load(&b, f, bzimage(f, true)), 0);
+    CHECK_EQ(b.out.mode, BOOT_LONG);
+    CHECK_EQ(b.out.rip, 0x1000200);
+    CHECK_EQ(b.out.rsi, BOOT_PARAMS);
+    CHECK_EQ(b.out.cr3, BOOT_PAGES);
+    CHECK_EQ(code_bits(&b), 1); /* L */
+    CHECK_EQ(get(&b, 0x1000000, 1), 0x90);
+    guest_mem_fini(&b.mem);
+}
+
+static void one_without_a_64_bit_entry_in_32_bits(void)
+{
+    uint8_t f[0x2000];
+    struct bench b;
+
+    CHECK_EQ(load(&b, f, bzimage(f, false)), 0);
+    CHECK_EQ(b.out.mode, BOOT_PROT);
+    CHECK_EQ(b.out.rip, 0x1000000);
+    CHECK_EQ(b.out.rsi, BOOT_PARAMS);
+    CHECK_EQ(b.out.rbx, 0);
+    CHECK_EQ(b.out.cr3, 0);
+    CHECK_EQ(code_bits(&b), 2); /* D */
+    CHECK_EQ(get(&b, BOOT_PARAMS + 0x202, 4), 0x53726448);
+    CHECK_EQ(get(&b, BOOT_PARAMS + 0x228, 4), BOOT_CMDLINE);
+    CHECK_EQ(get(&b, BOOT_CMDLINE, 4), 0x622061); /* "a b" */
+    CHECK(get(&b, BOOT_PARAMS + 0x1e8, 1) >= 4);  /* the memory map */
+    guest_mem_fini(&b.mem);
+}
+
+static void a_multiboot_kernel_finds_its_magic(void)
+{
+    static const uint32_t head[] = {0x1badb002, 0x10003,  -0x1badb002 - 0x10003,
+                                    0x100000,   0x100000, 0,
+                                    0x101000,   0x100020};
+    uint8_t f[64] = {0};
+    struct bench b;
+
+    memcpy(f, head, sizeof(head));
+    CHECK_EQ(load(&b, f, sizeof(f)), 0);
+    CHECK_EQ(b.out.mode, BOOT_PROT);
+    CHECK_EQ(b.out.rip, 0x100020);
+    CHECK_EQ(b.out.rax, 0x2badb002);
+    CHECK_EQ(get(&b, b.out.rbx + 4, 4), 639);
+    CHECK_EQ(get(&b, b.out.rbx + 8, 4), RAM / KiB - 1024);
+    CHECK_EQ(get(&b, BOOT_CMDLINE + 7, 4), 0x622061);
+    guest_mem_fini(&b.mem);
+}
+
+static unsigned sum(struct bench *b, gpa_t at, uint32_t len)
+{
+    unsigned s = 0;
+
+    while (len--)
+        s += (unsigned)get(b, at++, 1);
+    return s & 0xff;
+}
+
+/* From the RSDP to the DSDT, all sums right, and all in the same place. */
+static void tables_are_sound(struct bench *b, gpa_t base)
+{
+    uint64_t xsdt, table, dsdt = 0;
+    uint8_t rsdp[ACPI_RSDP_LEN];
+
+    CHECK_EQ(sum(b, base, 20), 0);
+    CHECK_EQ(sum(b, base, 36), 0);
+    CHECK_EQ(acpi_rsdp(&b->acpi, rsdp, &b->err), 0);
+    CHECK(!memcmp(b->mem.ram + base, rsdp, sizeof(rsdp)));
+    xsdt = get(b, base + 24, 8);
+    CHECK_EQ(sum(b, xsdt, (uint32_t)get(b, xsdt + 4, 4)), 0);
+    for (gpa_t at = xsdt + 36; at < xsdt + get(b, xsdt + 4, 4); at += 8) {
+        table = get(b, at, 8);
+        CHECK(table > base && table < base + ACPI_LEN);
+        CHECK_EQ(sum(b, table, (uint32_t)get(b, table + 4, 4)), 0);
+        if (get(b, table, 4) == 0x50434146) /* FACP */
+            dsdt = get(b, table + 140, 8);
+    }
+    CHECK(dsdt > base && dsdt < base + ACPI_LEN);
+    CHECK_EQ(sum(b, dsdt, (uint32_t)get(b, dsdt + 4, 4)), 0);
+    CHECK_EQ(get(b, base + ACPI_BOARD, 8), b->acpi.mmio64_base);
+}
+
+static void acpi_tables_can_be_elsewhere(void)
+{
+    uint8_t f[0x2000];
+    struct bench b;
+
+    CHECK_EQ(load(&b, f, bzimage(f, true)), 0);
+    tables_are_sound(&b, ACPI_TABLES);
+    b.acpi.base = RAM - ACPI_LEN;
+    CHECK_EQ(acpi_build(&b.acpi, &b.mem, &b.err), 0);
+    tables_are_sound(&b, RAM - ACPI_LEN);
+    guest_mem_fini(&b.mem);
+}
+
+static void firmware_is_in_rom_and_in_ram(void)
+{
+    int fd = memfd_create("firmware", MFD_CLOEXEC);
+    struct e820_entry map[BOOT_E820_MAX];
+    uint8_t f[0x2000];
+    struct bench b;
+    char path[64];
+
+    CHECK_EQ(load(&b, f, bzimage(f, true)), 0);
+    CHECK(!ftruncate(fd, 512 * KiB));
+    CHECK_EQ(pwrite(fd, "\x11", 1, 512 * KiB - 1), 1);
+    CHECK_EQ(pwrite(fd, "\x22", 1, 256 * KiB), 1);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    CHECK_EQ(boot_firmware_open(&b.src, path, &b.err), 0);
+    b.acpi.base = RAM - ACPI_LEN;
+    CHECK_EQ(boot_load(&b.src, &b.mem, &b.out, &b.err), 0);
+    CHECK_EQ(b.out.mode, BOOT_RESET);
+    CHECK_EQ(get(&b, 0xfffff, 1), 0x11);
+    CHECK_EQ(get(&b, 0xc0000, 1), 0x22);
+    CHECK_EQ(b.src.rom[512 * KiB - 1], 0x11);
+    /* What has ended up at the top is not RAM for anybody else. */
+    CHECK_EQ(boot_e820_firmware(&b.mem, &b.acpi, map), 3);
+    CHECK_EQ(map[0].size, RAM - ACPI_LEN);
+    CHECK_EQ(map[1].type, E820_RESERVED);
+    CHECK_EQ(map[1].addr + map[1].size, RAM);
+    boot_close(&b.src);
+    for (unsigned size = 0; size < 3; size++) {
+        CHECK(!ftruncate(
+            fd, (off_t[]){60 * KiB, 65 * KiB + 1, 16 * MiB + 4096}[size]));
+        CHECK_EQ(boot_firmware_open(&b.src, path, &b.err), -EINVAL);
+    }
+    close(fd);
+    guest_mem_fini(&b.mem);
+}
+
+int main(void)
+{
+    RUN(a_bzimage_is_entered_in_64_bits);
+    RUN(one_without_a_64_bit_entry_in_32_bits);
+    RUN(a_multiboot_kernel_finds_its_magic);
+    RUN(acpi_tables_can_be_elsewhere);
+    RUN(firmware_is_in_rom_and_in_ram);
+    return test_status();
+}
