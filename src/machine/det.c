@@ -57,6 +57,7 @@ struct det {
     uint64_t rng;
 
     struct det_item *first, **last; /* park_lock */
+    size_t queued;                  /* bytes of them; park_lock */
 
     struct recorder *rec;
     struct replayer *rep;
@@ -162,9 +163,21 @@ void det_event(struct machine *m, enum record_kind kind, const void *data,
     pthread_mutex_lock(&m->park_lock);
     *d->last = item;
     d->last = &item->next;
+    d->queued += sizeof(*item) + len;
     pthread_mutex_unlock(&m->park_lock);
     for (i = 0; m->cpu[0].started && i < m->cfg->cpus; i++)
         machine_cpu_kick(&m->cpu[i]);
+}
+
+size_t det_queued(const struct machine *m)
+{
+    struct det *d = m->det;
+    size_t n;
+
+    pthread_mutex_lock(&d->m->park_lock);
+    n = d->queued;
+    pthread_mutex_unlock(&d->m->park_lock);
+    return n;
 }
 
 static struct det_item *items_take(struct det *d)
@@ -175,6 +188,7 @@ static struct det_item *items_take(struct det *d)
     list = d->first;
     d->first = NULL;
     d->last = &d->first;
+    d->queued = 0;
     pthread_mutex_unlock(&d->m->park_lock);
     return list;
 }

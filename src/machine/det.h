@@ -35,6 +35,9 @@ void *det_thread(void *machine);
 void det_event(struct machine *m, enum record_kind kind, const void *data,
                size_t len);
 
+/* Bytes of what happened and has not been let in. Device lock held. */
+size_t det_queued(const struct machine *m);
+
 /* The vCPU has got something to look at: not in the middle of a block. */
 void det_poke(struct machine_cpu *mc);
 

@@ -13,6 +13,8 @@
 #include "machine/machine_int.h"
 #include "machine/snapshot.h"
 
+#define NET_QUEUED_MAX (4 * MiB)
+
 /* A frame as an event; its bytes follow. */
 struct net_event {
     uint32_t card;
@@ -118,6 +120,10 @@ void machine_nets_fini(struct machine *m)
 
 /* --- deterministic machines --- */
 
+/*
+ * A network drops what its guest is too slow for. So does this one: whoever
+ * sends must not decide how much memory it takes.
+ */
 static void net_defer(void *ctx, struct net *n, const struct net_header *h,
                       const uint8_t *frame, size_t len)
 {
@@ -125,8 +131,10 @@ static void net_defer(void *ctx, struct net *n, const struct net_header *h,
     uint8_t buf[sizeof(struct net_event) + NET_FRAME_MAX];
     struct net_event ev = {.header = *h};
 
-    if (len > NET_FRAME_MAX)
+    if (len > NET_FRAME_MAX || det_queued(m) > NET_QUEUED_MAX) {
+        n->dropped++;
         return;
+    }
     while (m->net[ev.card] != n)
         ev.card++;
     memcpy(buf, &ev, sizeof(ev));
