@@ -29,7 +29,7 @@ OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
 LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJ))
 TEST_SRC := $(sort $(wildcard tests/unit/*.c))
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/tests/%)
-FUZZ_LIB := fuzz world
+FUZZ_LIB := fuzz world tree message
 FUZZERS := $(filter-out $(FUZZ_LIB:%=$(BUILD)/fuzz/%), \
     $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c)))
 

@@ -7,107 +7,17 @@
  */
 #include "fuzz.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <linux/fuse.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "io/share/share.h"
+#include "tree.h"
 
-#define SECRET   "OUTSIDE-OF-THE-SHARE"
 #define FILE_MAX 65536 /* a guest may fill a disk; not this one's */
 
-static char outer[64];
 static struct share *s;
 static uint64_t node[16], fh[16]; /* the last that were given out */
 static unsigned nodes, fhs;
 static uint8_t in[8192], out[20000];
-
-static const char *path(const char *name)
-{
-    static char p[128];
-
-    snprintf(p, sizeof(p), "%s/%s", outer, name);
-    return p;
-}
-
-static void file(const char *name, const char *text)
-{
-    int fd = open(path(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-    FUZZ_CHECK(fd >= 0 && write(fd, text, strlen(text)) > 0);
-    close(fd);
-}
-
-static int remove_one(const char *p, const struct stat *st, int type,
-                      struct FTW *w)
-{
-    (void)st;
-    (void)type;
-    (void)w;
-    return remove(p);
-}
-
-static void tree_down(void)
-{
-    if (outer[0])
-        nftw(outer, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    outer[0] = 0;
-}
-
-static void tree_up(void)
-{
-    struct rlimit small = {FILE_MAX, FILE_MAX};
-
-    signal(SIGXFSZ, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &small);
-    snprintf(outer, sizeof(outer), "%s/rf-fuzz-share-XXXXXX",
-             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-    FUZZ_CHECK(mkdtemp(outer) != NULL);
-    FUZZ_CHECK(!mkdir(path("in"), 0755) && !mkdir(path("in/d"), 0755));
-    FUZZ_CHECK(!mkdir(path("next"), 0755));
-    file("secret", SECRET);
-    file("next/secret", SECRET);
-    file("in/f", "inside");
-    file("in/d/f", "inside");
-    FUZZ_CHECK(!symlink("../secret", path("in/l")));
-    FUZZ_CHECK(!symlink("../next", path("in/m")));
-    FUZZ_CHECK(!mkfifo(path("in/p"), 0666));
-}
-
-/* Exactly what was put there, unchanged. */
-static void check_outside(void)
-{
-    static const char *const secret[] = {"secret", "next/secret"};
-    char buf[64] = {0};
-    struct dirent *e;
-    unsigned count = 0;
-    struct stat st;
-    DIR *d;
-
-    for (unsigned i = 0; i < 2; i++) {
-        int fd = open(path(secret[i]), O_RDONLY | O_NOFOLLOW);
-
-        FUZZ_CHECK(fd >= 0 && read(fd, buf, sizeof(buf)) == strlen(SECRET));
-        FUZZ_CHECK(!strcmp(buf, SECRET));
-        FUZZ_CHECK(!fstat(fd, &st) && st.st_nlink == 1 &&
-                   (st.st_mode & 07777) == 0644 && st.st_uid == geteuid());
-        close(fd);
-    }
-    for (unsigned i = 0; i < 2; i++) {
-        d = opendir(i ? path("next") : outer);
-        FUZZ_CHECK(d != NULL);
-        while ((e = readdir(d)))
-            count++;
-        closedir(d);
-    }
-    FUZZ_CHECK(count == 5 + 3);
-    FUZZ_CHECK(!lstat(path("in"), &st) && S_ISDIR(st.st_mode));
-}
 
 static uint64_t pick(struct fuzz *f, const uint64_t *known, unsigned n)
 {
@@ -265,7 +175,7 @@ static uint32_t serve(struct fuzz *f, uint32_t op, size_t len)
     memset(out, 0, sizeof(out));
     n = share_serve(s, &m);
     FUZZ_CHECK(n <= m.in_len);
-    FUZZ_CHECK(!memmem(out, sizeof(out), SECRET, strlen(SECRET)));
+    FUZZ_CHECK(!memmem(out, sizeof(out), TREE_SECRET, strlen(TREE_SECRET)));
     return n;
 }
 
@@ -302,9 +212,9 @@ static void one(struct fuzz *f)
     uint8_t how = fuzz8(f);
     struct error err;
 
-    tree_up();
+    tree_up(FILE_MAX);
     nodes = fhs = 0;
-    FUZZ_CHECK(!share_open(&s, path("in"), how < 16, 1, &err));
+    FUZZ_CHECK(!share_open(&s, tree_path(TREE_SHARED), how < 16, 1, &err));
     init();
     while (!fuzz_done(f))
         step(f);
@@ -314,7 +224,7 @@ static void one(struct fuzz *f)
         step(f);
     }
     share_close(s);
-    check_outside();
+    tree_check();
     tree_down();
 }
 

@@ -1,23 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio.c - a hostile driver: rings and chains of all kinds, features and
- * configuration in any order, doorbells at any time, resets with requests in
- * flight. RAM outside of the buffers stays as it was.
+ * virtio.c - a hostile driver of every device: rings and chains of all kinds
+ * and places, features and configuration in any order, doorbells at any time,
+ * resets with requests in flight, BARs that move and vectors that are junk.
+ * Mostly the messages make sense, so that it gets behind the first checks.
+ * RAM's fences, the disk's size and what is beside the share stay as they were.
  */
 #include "world.h"
 
+#include <linux/fuse.h>
 #include <sys/stat.h>
+
+#include "dev/virtio/virtio_fs.h"
+#include "message.h"
+#include "tree.h"
 
 #define COMMON 0x0000u
 #define NOTIFY 0x3000u
 
 static struct world w;
 
+#define DEVICES 7u
+#define QUEUES  8u /* of one, at most */
+
 struct driver {
     struct virtio *v;
+    unsigned which;
     struct fuzz *f;
-    uint16_t idx[4]; /* of whichever device: lies are welcome */
+    unsigned wild; /* 0..3: how much of it is not what a driver does */
+    uint16_t idx[DEVICES][QUEUES]; /* lies are welcome */
 };
+
+/* What is shared, on top of the world's devices. */
+static struct virtio_fs fs;
+static struct share *share;
 
 static void put(gpa_t at, const void *p, size_t n)
 {
@@ -30,32 +46,57 @@ static void reg(struct virtio *v, unsigned off, unsigned width, uint64_t val)
     io_write(&w.mem, IO_MMIO, v->pci.bar[0].region.base + off, width, val);
 }
 
-#define DEVICES 5u
-
-static struct virtio *device(unsigned i)
+static void device(struct driver *d, unsigned i)
 {
-    struct virtio *all[DEVICES] = {&w.vcon.v, &w.blk.v, &w.vnet.v, &w.rng.v,
-                                   &w.balloon.v};
+    struct virtio *all[DEVICES] = {&w.vcon.v, &w.blk.v,     &w.vnet.v,
+                                   &w.rng.v,  &w.balloon.v, &w.vsock.v,
+                                   &fs.v};
 
-    return all[i % DEVICES];
+    d->which = i % DEVICES;
+    d->v = all[d->which];
 }
 
-/* Rings are 64 KiB apart; now and then somewhere else. */
+static struct virtq *queue(struct driver *d, unsigned q)
+{
+    return &d->v->q[q % d->v->queues];
+}
+
+/* Somewhere that rings should not be. */
+static gpa_t ring_bad(struct driver *d, unsigned q)
+{
+    const struct virtq *vq = queue(d, q);
+
+    switch (fuzz8(d->f) % 8) {
+    case 0: /* across the end of RAM */
+        return WORLD_RAM - (fuzz16(d->f) & 0xfff0);
+    case 1: /* registers: its own, and the APICs */
+        return d->v->pci.bar[0].region.base;
+    case 2:
+        return 0xfee00000;
+    case 3: /* over its others */
+        return vq->avail + fuzz8(d->f) * 4u;
+    case 4:
+        return vq->used + fuzz8(d->f) * 4u;
+    case 5:
+        return vq->desc + fuzz8(d->f) * 16u;
+    case 6:
+        return PCI_ECAM_BASE + fuzz16(d->f) * 16u;
+    default:
+        return fuzz_number(d->f);
+    }
+}
+
+/* Rings are far apart; now and then somewhere else. */
 static gpa_t ring_at(struct driver *d, unsigned q, unsigned part)
 {
-    unsigned which = 0;
-
-    while (device(which) != d->v)
-        which++;
-
-    if (fuzz8(d->f) < 8)
-        return fuzz_number(d->f);
-    return 0x10000 + which * 0x40000 + q * 0x10000ull + part * 0x4000;
+    if (fuzz8(d->f) < 12 * d->wild)
+        return ring_bad(d, q);
+    return 0x10000 + d->which * 0x30000 + q * 0x6000ull + part * 0x2000;
 }
 
 static void negotiate(struct driver *d)
 {
-    uint8_t how = fuzz8(d->f);
+    uint8_t how = d->wild ? fuzz8(d->f) : 1;
 
     reg(d->v, COMMON + 0x14, 1, 0);
     reg(d->v, COMMON + 0x14, 1, 3);
@@ -72,7 +113,7 @@ static void queue_up(struct driver *d, unsigned q)
     static const uint16_t sizes[] = {1, 2, 8, 128};
 
     reg(d->v, COMMON + 0x16, 2, q);
-    reg(d->v, COMMON + 0x18, 2, sizes[fuzz8(d->f) & 3]);
+    reg(d->v, COMMON + 0x18, 2, d->wild ? sizes[fuzz8(d->f) & 3] : 128);
     for (unsigned part = 0; part < 3; part++) {
         gpa_t at = ring_at(d, q, part);
 
@@ -80,13 +121,14 @@ static void queue_up(struct driver *d, unsigned q)
         reg(d->v, COMMON + 0x24 + 8 * part, 4, at >> 32);
     }
     reg(d->v, COMMON + 0x1c, 2, 1);
-    d->idx[q & 3] = 0;
+    d->idx[d->which][q % QUEUES] = 0;
 }
 
 /* Where a buffer is: mostly RAM, sometimes its edge or beyond. */
-static uint64_t buffer_at(struct fuzz *f)
+static uint64_t buffer_at(struct driver *d)
 {
-    uint8_t how = fuzz8(f);
+    struct fuzz *f = d->f;
+    uint8_t how = d->wild ? fuzz8(f) : 0;
 
     if (how < 200)
         return 0x200000 + (fuzz16(f) << 4);
@@ -114,7 +156,7 @@ static void desc_put(struct driver *d, gpa_t table, unsigned i, bool loop)
     } e;
     uint8_t how = fuzz8(d->f);
 
-    e.addr = buffer_at(d->f);
+    e.addr = buffer_at(d);
     e.len = buffer_len(d->f);
     e.flags = how & 3;
     if (how >= 240)
@@ -149,7 +191,7 @@ static void request_put(struct driver *d, gpa_t table, unsigned i)
     put(at, &head, sizeof(head));
     e[0].addr = at;
     e[0].len = 16;
-    e[1].addr = ranged ? at + 16 : buffer_at(d->f);
+    e[1].addr = ranged ? at + 16 : buffer_at(d);
     e[1].len = ranged ? 16 : head.type == 4 ? 0 : 512u * (fuzz8(d->f) & 15);
     e[2].addr = at + 0x80;
     e[2].len = 1;
@@ -162,26 +204,130 @@ static void request_put(struct driver *d, gpa_t table, unsigned i)
     put(table + 16 * i, e, sizeof(e));
 }
 
-static void offer(struct driver *d, unsigned q)
+/* A message of the device's kind, in two pieces and one for the answer. */
+static void message_put(struct driver *d, unsigned q, unsigned i)
 {
-    const struct virtq *vq = &d->v->q[q % d->v->queues];
-    uint16_t head = fuzz8(d->f) % (vq->size ? vq->size : 1u);
+    static uint8_t m[MESSAGE_MAX];
+    struct {
+        uint64_t addr;
+        uint32_t len;
+        uint16_t flags, next;
+    } e[3];
+    gpa_t at = 0x170000 + (fuzz8(d->f) << 10), table = queue(d, q)->desc;
+    uint32_t in, len = (uint32_t)message_make(d->f, d->v, q, m, &in);
+    uint32_t cut = fuzz8(d->f) & 1 ? fuzz8(d->f) : len;
 
-    if (fuzz8(d->f) < 4)
-        head = fuzz16(d->f);
-    put(vq->avail + 4 + 2 * (d->idx[q & 3] % MAX(vq->size, 1)), &head, 2);
-    d->idx[q & 3]++;
-    if (fuzz8(d->f) < 3)
-        d->idx[q & 3] = fuzz16(d->f);
-    put(vq->avail + 2, &d->idx[q & 3], 2);
+    cut = MIN(cut, len);
+    put(at, m, len);
+    e[0].addr = at;
+    e[0].len = cut;
+    e[0].next = (uint16_t)(i + (len > cut ? 1 : 2));
+    e[1].addr = at + cut;
+    e[1].len = len - cut;
+    e[1].next = (uint16_t)(i + 2);
+    e[2].addr = buffer_at(d);
+    e[2].len = in;
+    e[2].next = 0;
+    e[0].flags = len > cut || in ? VIRTQ_DESC_NEXT : 0;
+    e[1].flags = in ? VIRTQ_DESC_NEXT : 0;
+    e[2].flags = VIRTQ_DESC_WRITE;
+    if (!len) /* only an answer */
+        e[0] = e[2];
+    put(table + 16 * i, e, sizeof(e));
 }
 
+static void chain_put(struct driver *d, unsigned q, unsigned i)
+{
+    if (d->v == &w.blk.v)
+        request_put(d, queue(d, q)->desc, i);
+    else
+        message_put(d, q, i);
+}
+
+static void offer(struct driver *d, unsigned q, unsigned head)
+{
+    const struct virtq *vq = queue(d, q);
+    uint16_t *idx = &d->idx[d->which][q % QUEUES], h = (uint16_t)head;
+
+    if (d->wild && fuzz8(d->f) < 4)
+        h = fuzz16(d->f);
+    put(vq->avail + 4 + 2 * (*idx % MAX(vq->size, 1)), &h, 2);
+    ++*idx;
+    if (d->wild && fuzz8(d->f) < 3)
+        *idx = fuzz16(d->f);
+    put(vq->avail + 2, idx, 2);
+}
+
+static void bell(struct driver *d, unsigned q)
+{
+    reg(d->v, NOTIFY + 4 * q, 2, q);
+}
+
+/* The driver's wish to be told: flags, and an index that may jump. */
+static void wish(struct driver *d, unsigned q)
+{
+    const struct virtq *vq = queue(d, q);
+    uint16_t v = fuzz8(d->f) < 128 ? fuzz8(d->f) : fuzz16(d->f);
+
+    put(vq->avail, &v, 2);
+    put(vq->avail + 4 + 2 * vq->size, &v, 2);
+}
+
+static uint64_t config_of(const struct driver *d)
+{
+    return PCI_ECAM_BASE + 0x8000ull * d->v->pci.slot;
+}
+
+/* Over RAM, over each other, over what is no memory. */
+static void bar_move(struct driver *d)
+{
+    static const uint64_t places[] = {0,          0x100000,          0xfee00000,
+                                      0xfec00000, 0xe0000000,        0xd0000000,
+                                      0xfffff000, WORLD_RAM - 0x1000};
+    unsigned bar = fuzz8(d->f) % 6;
+    uint64_t at = places[fuzz8(d->f) % ARRAY_SIZE(places)];
+
+    if (fuzz8(d->f) < 64)
+        at = fuzz_number(d->f);
+    io_write(&w.mem, IO_MMIO, config_of(d) + 0x10 + 4 * bar, 4, at);
+    if (fuzz8(d->f) & 1)
+        io_write(&w.mem, IO_MMIO, config_of(d) + 4, 2, fuzz8(d->f) & 7);
+}
+
+/* The table's entries, its pending bits, and the vectors of queues. */
+static void vectors(struct driver *d, unsigned q)
+{
+    uint64_t table = d->v->pci.bar[2].region.base;
+
+    io_write(&w.mem, IO_MMIO, table + fuzz16(d->f) % 0x1000,
+             BIT(fuzz8(d->f) & 3), fuzz_number(d->f));
+    reg(d->v, COMMON + 0x16, 2, q);
+    reg(d->v, COMMON + 0x1a, 2, fuzz8(d->f) & 15);
+    if (fuzz8(d->f) & 1)
+        io_write(&w.mem, IO_MMIO, config_of(d) + d->v->pci.msix.cap + 2, 2,
+                 (uint64_t)fuzz8(d->f) << 14);
+}
+
+static void exchange(struct driver *d, unsigned q)
+{
+    unsigned i = fuzz8(d->f) % 40 * 3;
+
+    chain_put(d, q, i % MAX(queue(d, q)->size, 1));
+    offer(d, q, i % MAX(queue(d, q)->size, 1));
+    if (fuzz8(d->f) & 7)
+        bell(d, q);
+}
+
+/* Mostly requests; else what only a hostile driver does, or an odd one. */
 static void step(struct driver *d)
 {
     struct fuzz *f = d->f;
-    unsigned q = fuzz8(f) & 3;
-    const struct virtq *vq = &d->v->q[q];
+    unsigned q = fuzz8(f) % d->v->queues;
 
+    if (fuzz8(f) >= 16 + 64 * d->wild) {
+        exchange(d, q);
+        return;
+    }
     switch (fuzz8(f) & 15) {
     case 0:
         negotiate(d);
@@ -193,34 +339,43 @@ static void step(struct driver *d)
         break;
     case 3:
     case 4:
-        desc_put(d, vq->desc, fuzz8(f) & 127, true);
+        desc_put(d, queue(d, q)->desc, fuzz8(f) & 127, true);
         break;
     case 5: /* an indirect table's entry */
-        desc_put(d, buffer_at(f), fuzz8(f) & 15, true);
+        desc_put(d, buffer_at(d), fuzz8(f) & 15, true);
         break;
     case 6:
     case 7:
+        offer(d, q, fuzz8(f) % MAX(queue(d, q)->size, 1));
+        bell(d, q);
+        break;
     case 8:
-        request_put(d, vq->desc, fuzz8(f) % 5);
-        break;
-    case 9:
-    case 10:
-    case 11:
-    case 12:
-        offer(d, q);
-        if (fuzz8(f) & 3)
-            reg(d->v, NOTIFY + 4 * q, 2, q);
-        break;
-    case 13:
         reg(d->v, fuzz16(f) & 0x3fff, BIT(fuzz8(f) & 3), fuzz_number(f));
         break;
-    case 14:
+    case 9:
         io_read(&w.mem, IO_MMIO,
                 d->v->pci.bar[0].region.base + (fuzz16(f) & 0x3fff),
                 BIT(fuzz8(f) & 3));
         break;
-    default:
+    case 10:
         world_poke(&w, f);
+        break;
+    case 11:
+        wish(d, q);
+        break;
+    case 12:
+        bar_move(d);
+        break;
+    case 13:
+        vectors(d, q);
+        break;
+    case 14:
+        reg(d->v, 0x2000 + fuzz8(f) % 64u, BIT(fuzz8(f) & 3), fuzz_number(f));
+        break;
+    default:
+        io_read(&w.mem, IO_MMIO,
+                d->v->pci.bar[0].region.base + 0x2000 + fuzz8(f) % 64u,
+                BIT(fuzz8(f) & 3));
     }
 }
 
@@ -240,44 +395,115 @@ static void outside(struct fuzz *f)
     loop_unlock(&w.loop);
 }
 
-static void one(struct fuzz *f)
+/* Until nobody has anything under way. */
+static void drain(void)
 {
-    struct driver d = {&w.blk.v, f, {0}};
-    struct stat st;
+    bool busy;
 
+    do {
+        world_drain(&w);
+        pthread_mutex_lock(&fs.lock);
+        busy = fs.busy || fs.todo || fs.done;
+        pthread_mutex_unlock(&fs.lock);
+    } while (busy);
+}
+
+static void up(void)
+{
+    struct error err;
+
+    tree_up(WORLD_RAM); /* RAM is a file, too */
     world_up(&w);
     w.takes = 4096;
+    FUZZ_CHECK(!share_open(&share, tree_path(TREE_SHARED), false, 1, &err));
+    FUZZ_CHECK(!virtio_fs_init(&fs, 0, &w.pci, &w.loop, share, "fuzz", &err));
+    w.device[w.devices++] = &fs.v.pci.dev;
+}
+
+static void down(void)
+{
+    struct stat st;
+
+    FUZZ_CHECK(!fstat(w.disk_fd, &st) && st.st_size == (off_t)WORLD_DISK);
+    FUZZ_CHECK(w.vs->conns <= w.vs->conns_max);
+    world_down(&w);
+    share_close(share);
+    tree_check();
+    tree_down();
+}
+
+/* What a driver says first, and without which it gets nowhere. */
+static void begin(struct driver *d)
+{
+    static const uint8_t init[] = {56, 0, 0, 0, FUSE_INIT, 0, 0, 0};
+    static const uint8_t ready[] = {0, 0, 0, 0, 0, 0, 1, 0};
+    bool share_it = d->v == &fs.v;
+    unsigned q = share_it ? 1 : 3;
+    struct {
+        uint64_t addr;
+        uint32_t len;
+        uint16_t flags, next;
+    } e[2] = {{0x170000, share_it ? 56 : 8, share_it, 1},
+              {0x171000, 256, VIRTQ_DESC_WRITE, 0}};
+    uint32_t major = 7;
+
+    if (!share_it && d->v != &w.vcon.v)
+        return;
+    put(0x170000, share_it ? init : ready, 8);
+    put(0x170000 + 40, &major, 4);
+    put(queue(d, q)->desc, e, sizeof(e));
+    offer(d, q, 0);
+    bell(d, q);
+    drain();
+}
+
+/*
+ * The first byte: one device alone, which goes deeper, or all of them, which
+ * meet.
+ */
+static void one(struct fuzz *f)
+{
+    static struct driver d;
+    unsigned only = fuzz8(f) % (2 * DEVICES), wild = fuzz8(f) & 3;
+
+    up();
+    memset(&d, 0, sizeof(d));
+    d.f = f;
     for (unsigned i = 0; i < DEVICES; i++) {
-        d.v = device(i);
+        device(&d, i);
         negotiate(&d);
-        for (unsigned q = 0; q < 4; q++)
+        for (unsigned q = 0; q < d.v->queues; q++)
             queue_up(&d, q);
         reg(d.v, COMMON + 0x14, 1, 15);
+        begin(&d);
     }
+    d.wild = wild;
     while (!fuzz_done(f)) {
         uint8_t who = fuzz8(f);
 
-        d.v = device(who & 7);
+        device(&d, only < DEVICES ? only : who);
         step(&d);
         if (who < 16)
             outside(f);
+        if (who & 1)
+            world_outside(&w, f);
         if (who >= 240)
-            world_drain(&w);
+            drain();
     }
-    world_drain(&w);
-    FUZZ_CHECK(!fstat(w.disk_fd, &st) && st.st_size == (off_t)WORLD_DISK);
-    world_down(&w);
+    drain();
+    down();
 }
 
 static const struct fuzz_target target = {
     .name = "virtio",
     .corpus = "virtio",
-    .max_len = 4000,
-    .runs = 2500,
+    .max_len = 6000,
+    .runs = 1000,
     .one = one,
 };
 
 int main(int argc, char **argv)
 {
+    atexit(tree_down);
     return fuzz_main(argc, argv, &target);
 }

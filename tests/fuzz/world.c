@@ -3,6 +3,7 @@
 
 #include <endian.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static void cpu_intr(void *cpu, bool pending)
@@ -67,6 +68,15 @@ static size_t terminal_write(struct chardev *c, const uint8_t *b, size_t len)
     return sum == 0xffffffff ? 0 : n;
 }
 
+static size_t far_write(struct chardev *c, const uint8_t *b, size_t len)
+{
+    struct virtio_console_port *p = c->client_ctx;
+
+    return terminal_write(&container_of(p->con, struct world, vcon)->terminal,
+                          b, len);
+}
+
+static const struct chardev_ops far_ops = {.write = far_write};
 static const struct chardev_ops serial_ops = {.write = serial_write};
 static const struct chardev_ops terminal_ops = {.write = terminal_write};
 
@@ -140,8 +150,61 @@ static void world_chips(struct world *w)
                              &w->serial, &err));
 }
 
+static int listen_at(const char *path)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    strcpy(sa.sun_path, path);
+    unlink(path);
+    FUZZ_CHECK(fd >= 0 && !bind(fd, (struct sockaddr *)&sa, sizeof(sa)) &&
+               !listen(fd, 16));
+    return fd;
+}
+
+static void vsock_paths(char path[64], char service[2][80])
+{
+    snprintf(path, 64, "/tmp/rf-fuzz-vsock-%d", (int)getpid());
+    for (unsigned i = 0; i < 2; i++)
+        snprintf(service[i], 80, "%s_%u", path, 5 + i);
+}
+
+static void world_vsock(struct world *w)
+{
+    char path[64], service[2][80];
+    struct vsock_config cfg = {path, NULL, 3};
+    struct error err;
+
+    vsock_paths(path, service);
+    for (unsigned i = 0; i < 2; i++)
+        w->service[i] = listen_at(service[i]);
+    for (unsigned i = 0; i < WORLD_HOSTS; i++)
+        w->host[i] = -1;
+    FUZZ_CHECK(!vsock_open(&w->vs, &cfg, &w->loop, &err));
+    w->vs->conns_max = 12;
+    FUZZ_CHECK(
+        !virtio_vsock_init(&w->vsock, 0, &w->pci, &w->loop, w->vs, &err));
+}
+
+static void world_vsock_down(struct world *w)
+{
+    char path[64], service[2][80];
+
+    vsock_close(w->vs);
+    vsock_paths(path, service);
+    for (unsigned i = 0; i < 2; i++) {
+        close(w->service[i]);
+        unlink(service[i]);
+    }
+    for (unsigned i = 0; i < WORLD_HOSTS; i++)
+        if (w->host[i] >= 0)
+            close(w->host[i]);
+}
+
 static void world_pci(struct world *w)
 {
+    const struct virtio_console_named named[WORLD_PORTS] = {
+        {"one", &w->far[0]}, {"two", &w->far[1]}};
     struct irq_line intx[8];
     struct error err;
     uint64_t seed = 1;
@@ -150,8 +213,10 @@ static void world_pci(struct world *w)
         intx[i] = LINE(PCI_INTX_BASE + i);
     FUZZ_CHECK(
         !pci_host_init(&w->pci, &w->mem, &w->chip, intx, &w->board, &err));
-    FUZZ_CHECK(!virtio_console_init(&w->vcon, 0, &w->pci, &w->terminal, NULL, 0,
-                                    &err));
+    for (unsigned i = 0; i < WORLD_PORTS; i++)
+        w->far[i] = (struct chardev){.ops = &far_ops, .away = i};
+    FUZZ_CHECK(!virtio_console_init(&w->vcon, 0, &w->pci, &w->terminal, named,
+                                    WORLD_PORTS, &err));
     FUZZ_CHECK(!virtio_blk_init(&w->blk, 0, &w->pci, &w->loop, &w->disk, "fuzz",
                                 2, &err));
     w->net.ops = &cable_ops;
@@ -161,6 +226,7 @@ static void world_pci(struct world *w)
     FUZZ_CHECK(!virtio_net_init(&w->vnet, 0, &w->pci, &w->loop, &w->net, &err));
     FUZZ_CHECK(!virtio_rng_init(&w->rng, 0, &w->pci, &w->loop, &seed, &err));
     FUZZ_CHECK(!virtio_balloon_init(&w->balloon, 0, &w->pci, &err));
+    world_vsock(w);
 }
 
 void world_up(struct world *w)
@@ -180,14 +246,15 @@ void world_up(struct world *w)
     world_chips(w);
     world_pci(w);
     struct device *all[] = {
-        &w->i8254.dev,     &w->rtc.dev,
-        &w->i8042.dev,     &w->port92.dev,
-        &w->pm.dev,        &w->debug_exit.dev,
-        &w->pvpanic.dev,   &w->com1.dev,
-        &w->pci.dev,       &w->vcon.v.pci.dev,
-        &w->blk.v.pci.dev, &w->vnet.v.pci.dev,
-        &w->rng.v.pci.dev, &w->balloon.v.pci.dev,
-        &w->fw_cfg.dev,    &w->debugcon.dev,
+        &w->i8254.dev,       &w->rtc.dev,
+        &w->i8042.dev,       &w->port92.dev,
+        &w->pm.dev,          &w->debug_exit.dev,
+        &w->pvpanic.dev,     &w->com1.dev,
+        &w->pci.dev,         &w->vcon.v.pci.dev,
+        &w->blk.v.pci.dev,   &w->vnet.v.pci.dev,
+        &w->rng.v.pci.dev,   &w->balloon.v.pci.dev,
+        &w->vsock.v.pci.dev, &w->fw_cfg.dev,
+        &w->debugcon.dev,
     };
     memcpy(w->device, all, sizeof(all));
     w->devices = ARRAY_SIZE(all);
@@ -202,6 +269,7 @@ void world_down(struct world *w)
 
         d->ops->fini(d);
     }
+    world_vsock_down(w);
     loop_unlock(&w->loop);
     irqchip_fini(&w->chip);
     guest_mem_fini(&w->mem);
@@ -303,7 +371,8 @@ static void poke_region(struct world *w, struct fuzz *f, enum io_kind kind)
 
 static void poke_config(struct world *w, struct fuzz *f)
 {
-    uint64_t at = PCI_ECAM_BASE + (fuzz8(f) & 3) * 0x8000ull + fuzz8(f);
+    /* Every device there is, and some that are not. */
+    uint64_t at = PCI_ECAM_BASE + (fuzz8(f) % 12) * 0x8000ull + fuzz8(f);
     unsigned width = BIT(fuzz8(f) % 3);
 
     if (fuzz8(f) & 1)
@@ -395,6 +464,67 @@ static void poke_fw_cfg(struct world *w, struct fuzz *f)
     io_write(&w->mem, IO_PORT, FW_CFG_DMA_PORT + 4, 4, htobe32((uint32_t)at));
 }
 
+/* A program that connects, or that the guest has reached. */
+static void host_new(struct world *w, struct fuzz *f, int *fd)
+{
+    static const char *const lines[] = {"CONNECT 1\n", "CONNECT 2\nmore",
+                                        "CONN", "CONNECT 4294967295\n"};
+    char path[64], service[2][80];
+    uint8_t how = fuzz8(f);
+
+    if (how < 128) {
+        *fd = accept4(w->service[how & 1], NULL, NULL,
+                      SOCK_NONBLOCK | SOCK_CLOEXEC);
+        return;
+    }
+    vsock_paths(path, service);
+    *fd = unix_connect(path);
+    if (*fd >= 0)
+        FUZZ_CHECK(send(*fd, lines[how & 3], strlen(lines[how & 3]),
+                        MSG_NOSIGNAL) > 0);
+}
+
+static void host_step(struct world *w, struct fuzz *f)
+{
+    static char buf[200000];
+    int *fd = &w->host[fuzz8(f) % WORLD_HOSTS];
+    uint8_t what = fuzz8(f) & 7;
+    ssize_t n = 0;
+
+    if (*fd < 0) {
+        host_new(w, f, fd);
+    } else if (what < 3) {
+        n = send(*fd, buf, fuzz8(f) * 64u, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else if (what < 5) {
+        n = recv(*fd, buf, sizeof(buf), MSG_DONTWAIT);
+    } else if (what == 5) {
+        shutdown(*fd, fuzz8(f) & 1 ? SHUT_WR : SHUT_RD);
+    } else if (what == 6 || n < 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+void world_outside(struct world *w, struct fuzz *f)
+{
+    struct chardev *c = &w->far[fuzz8(f) % WORLD_PORTS];
+    uint8_t what = fuzz8(f), text[64] = {0};
+
+    if (what < 140) {
+        host_step(w, f);
+        world_wait(w, 0);
+        return;
+    }
+    loop_lock(&w->loop);
+    if (what < 200)
+        chardev_connect(c, what & 1);
+    else if (what < 220)
+        chardev_writable(c);
+    else if (!c->away && chardev_room(c))
+        chardev_receive(c, text, MIN(chardev_room(c), sizeof(text)));
+    loop_unlock(&w->loop);
+}
+
 void world_poke(struct world *w, struct fuzz *f)
 {
     uint8_t what = fuzz8(f);
@@ -417,6 +547,8 @@ void world_poke(struct world *w, struct fuzz *f)
         world_reset(w);
     else if (what == 253)
         acpi_pm_power_button(&w->pm);
+    else if (what == 254)
+        world_outside(w, f);
     else
         poke_fw_cfg(w, f);
 }

@@ -22,13 +22,16 @@
 #include "dev/virtio/virtio_console.h"
 #include "dev/virtio/virtio_net.h"
 #include "dev/virtio/virtio_rng.h"
+#include "dev/virtio/virtio_vsock.h"
 #include "fuzz.h"
 #include "irq/irqchip.h"
 
 #define WORLD_RAM     (4 * MiB)
 #define WORLD_DISK    (1 * MiB)
 #define WORLD_CPUS    2
-#define WORLD_DEVICES 18
+#define WORLD_DEVICES 20
+#define WORLD_PORTS   2 /* named ones of the console */
+#define WORLD_HOSTS   8 /* programs that talk through vsock */
 
 struct world {
     struct clock clock;
@@ -53,7 +56,11 @@ struct world {
     struct virtio_net vnet;
     struct virtio_rng rng;
     struct virtio_balloon balloon;
-    struct chardev serial, terminal;
+    struct vsock *vs;
+    struct virtio_vsock vsock;
+    int service[2];        /* listen at the host's ports 5 and 6 */
+    int host[WORLD_HOSTS]; /* streams, -1: none */
+    struct chardev serial, terminal, far[WORLD_PORTS];
     struct disk disk;
     int disk_fd;
     struct device *device[WORLD_DEVICES];
@@ -72,6 +79,8 @@ void world_drain(struct world *w);
 /* Owned by the caller: state_writer_free(). */
 struct state_writer *world_save(struct world *w);
 int world_load(struct world *w, const uint8_t *buf, size_t len);
+/* What programs of the host do at the ends of ports and streams. */
+void world_outside(struct world *w, struct fuzz *f);
 /* Changes a state file, and mostly mends its checksums afterwards. */
 void world_spoil(uint8_t *buf, size_t len, unsigned changes, struct fuzz *f);
 /* A page that may not be touched before and after RAM. */
