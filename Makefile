@@ -43,6 +43,7 @@ help:
 	@echo 'make test-distro  real distributions; makes a Debian first, as root'
 	@echo 'make check-style  layers, headers, format'
 	@echo 'make bench        compare with QEMU, Bochs and the host'
+	@echo 'make bench-vm     what disks, snapshots and forks of a guest cost'
 	@echo 'make install      to $$(DESTDIR)$$(PREFIX), PREFIX=$(PREFIX)'
 	@echo 'MODE=asan, MODE=debug: build folders of their own'
 
@@ -116,6 +117,11 @@ bench:
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	scripts/bench
 
+# What disks, snapshots and forks cost; a few minutes.
+bench-vm: all
+	tests/bench/disks
+	tests/bench/copies
+
 check-style: $(BUILD)/gen/dsdt_aml.h
 	scripts/check-style
 
@@ -130,5 +136,5 @@ clean:
 
 -include $(OBJ:.o=.d) $(TESTS:=.d) $(wildcard $(BUILD)/fuzz/*.d)
 
-.PHONY: all help unit-tests fuzzers run check test test-distro bench check-style install clean
+.PHONY: all help unit-tests fuzzers run check test test-distro bench bench-vm check-style install clean
 .DELETE_ON_ERROR:

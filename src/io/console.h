@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #include "base/loop.h"
+#include "base/state.h"
 #include "io/chardev.h"
 
 #define CONSOLE_OUT_MAX (64 * 1024)
@@ -104,6 +105,12 @@ void console_resize(struct console *c, uint16_t cols, uint16_t rows);
 bool console_interactive(const struct console *c);
 /* Much output waits for its reader. */
 bool console_congested(const struct console *c);
+/*
+ * Section "console". To load, after the devices: who listens is believed to
+ * do so still.
+ */
+void console_save(const struct console *c, struct state_writer *w);
+void console_load(struct console *c, struct state_reader *r);
 /* Writes out what is buffered (half a second at most), restores. */
 void console_fini(struct console *c);
 /* Restores the terminal. Async-signal-safe, any thread, idempotent. */

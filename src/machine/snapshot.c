@@ -90,6 +90,7 @@ static void put_state(struct machine *m, struct state_writer *w, bool fork)
     config_put(w, m->cfg, m->net_cfg);
     for (i = 0; i < m->devices; i++)
         m->device[i]->ops->save(m->device[i], w);
+    console_save(&m->console, w);
     irqchip_save(&m->chip, w);
     for (i = 0; i < m->cfg->cpus; i++)
         vcpu_save(&m->cpu[i].cpu, w);
@@ -449,6 +450,7 @@ static int load_all(struct machine *m, struct state_reader *r,
     for (i = 0; i < m->devices; i++)
         if (m->device[i]->ops->load(m->device[i], r, err))
             return -err->code;
+    console_load(&m->console, r);
     return state_result(r, err);
 }
 

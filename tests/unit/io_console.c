@@ -403,6 +403,32 @@ static bool firmware_polls(void)
     return got("a", "bc");
 }
 
+/* Saved when it listened; restored where nobody has found that out yet. */
+static bool driver_is_restored(void)
+{
+    struct state_writer *w = state_writer_new();
+    struct state_reader *r;
+    struct error err;
+    const uint8_t *p;
+    size_t len;
+
+    ends.virtio_up = true;
+    ends_type("a");
+    say(&con.virtio);
+    ends_wait(1);
+    console_save(&con, w);
+    con.listener = NULL;
+    con.settled = con.virtio_spoke = false;
+    p = state_writer_bytes(w, &len);
+    r = state_reader_new(p, len, &err);
+    console_load(&con, r);
+    len = (size_t)state_result(r, &err);
+    state_reader_free(r);
+    state_writer_free(w);
+    ends_type("b");
+    return !len && got("", "ab");
+}
+
 static void keys_go_to_the_serial_port_if_nobody_else_comes(void)
 {
     CHECK(with_ends(no_driver_comes));
@@ -428,6 +454,11 @@ static void firmware_that_polls_gets_keys_at_once(void)
     CHECK(with_ends(firmware_polls));
 }
 
+static void a_restored_listener_gets_keys_at_once(void)
+{
+    CHECK(with_ends(driver_is_restored));
+}
+
 int main(void)
 {
     RUN(pipes_carry_input_and_output);
@@ -440,5 +471,6 @@ int main(void)
     RUN(a_virtio_console_that_speaks_gets_keys_at_once);
     RUN(a_silent_virtio_console_leaves_keys_to_the_serial_port);
     RUN(firmware_that_polls_gets_keys_at_once);
+    RUN(a_restored_listener_gets_keys_at_once);
     return test_status();
 }
