@@ -39,6 +39,7 @@ struct disk_tap {
                 const struct disk_request *r);
     void (*seen)(struct disk_tap *t, struct disk *d,
                  const struct disk_request *r, int rc);
+    bool idle; /* for now the file may be used past it */
 };
 
 /* How operations are done while the machine goes on, see disk_queue.h. */

@@ -404,6 +404,7 @@ int disk_fork_begin(struct disk *d, unsigned *fork, struct error *err)
     if (store_new(&f->keep[n], d->size, err))
         return -err->code;
     f->live[n] = true;
+    f->tap.idle = false;
     f->forks = MAX(f->forks, n + 1);
     *fork = f->newest = n;
     all_fds(f, inherit);
@@ -425,6 +426,9 @@ void disk_fork_end(struct disk *d, unsigned fork)
     pthread_mutex_lock(&f->lock);
     f->live[fork] = false;
     store_close(&f->keep[fork]);
+    f->tap.idle = !f->depth;
+    for (unsigned i = 0; i < f->forks; i++)
+        f->tap.idle &= !f->live[i];
     pthread_mutex_unlock(&f->lock);
 }
 

@@ -94,7 +94,9 @@ static void worker_put(struct disk_queue *q, struct disk_io *io)
 
 static bool ring_possible(const struct disk_queue *q)
 {
-    return q->ring && !q->d->tap && !q->d->qcow2;
+    const struct disk_tap *t = q->d->tap;
+
+    return q->ring && (!t || t->idle) && !q->d->qcow2;
 }
 
 /* It does not work any more: what it holds goes to the worker. */

@@ -237,6 +237,10 @@ static void a_tap_sees_everything_from_when_it_is_there(void)
         put(&b, i, DISK_READ, 0, BLOCK, false);
     CHECK_EQ(finish(&b), 5);
     CHECK_EQ(seen, 5);
+    tap.idle = true;
+    put(&b, 0, DISK_READ, 0, BLOCK, false);
+    CHECK_EQ(finish(&b), 1);
+    CHECK_EQ(seen, 5);
     b.d.tap = NULL;
     down(&b);
 }
