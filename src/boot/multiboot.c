@@ -19,6 +19,10 @@
 #define MB_SEARCH 8192        /* the header ends within as many bytes */
 #define MB_PREFIX "kernel "
 
+#define BDA_COM1     0x400 /* its port */
+#define BDA_EBDA     0x40e /* segment of the extended area */
+#define BDA_BASE_KIB 0x413
+
 enum {
     HDR_MUST = 0xffff, /* whoever does not know these must not load it */
     HDR_ALIGN = 1,     /* modules begin a page: they always do */
@@ -177,6 +181,20 @@ static int mb_info(const struct boot_source *src, struct guest_mem *m,
     return guest_mem_write(m, at, &page, sizeof(page));
 }
 
+/* What kernels look up in the BIOS's data area, though nobody promised. */
+static int mb_bios_data(struct guest_mem *m)
+{
+    uint8_t com1[2], ebda[2], base[2];
+
+    put_le16(com1, 0x3f8);
+    put_le16(ebda, BOOT_LOW_END >> 4);
+    put_le16(base, BOOT_LOW_END / KiB);
+    return guest_mem_write(m, BDA_COM1, com1, 2) ||
+           guest_mem_write(m, BDA_EBDA, ebda, 2) ||
+           guest_mem_write(m, BDA_BASE_KIB, base, 2) ||
+           guest_mem_write(m, BOOT_LOW_END, "\1", 1); /* EBDA: 1 KiB */
+}
+
 /* The module comes right behind the kernel: small ones map no more. */
 static int mb_place(const struct boot_source *src, const struct multiboot *mb,
                     struct guest_mem *m, struct error *err)
@@ -190,7 +208,7 @@ static int mb_place(const struct boot_source *src, const struct multiboot *mb,
     if (boot_initrd(src, m, floor, floor + room, &initrd, err) ||
         boot_cmdline(src, m, MB_PREFIX, BOOT_CMDLINE_MAX, err))
         return -err->code;
-    return mb_info(src, m, initrd)
+    return mb_info(src, m, initrd) || mb_bios_data(m)
                ? error_set(err, EFAULT, "no memory for the multiboot info")
                : 0;
 }
