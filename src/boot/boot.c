@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 /* Flat segments as the boot protocols want them [Linux x86/boot]. */
 static const uint64_t boot_gdt64[] = {
     0,
@@ -38,8 +40,23 @@ int boot_open(struct boot_source *src, const char *kernel, const char *initrd,
     return 0;
 }
 
+int boot_add_module(struct boot_source *src, const char *path, const char *text,
+                    struct error *err)
+{
+    struct boot_module *mod = &src->module[src->modules];
+
+    rf_assert(src->modules < BOOT_MODULES_MAX);
+    if (image_open(&mod->file, "module", path, err))
+        return -err->code;
+    mod->text = text;
+    src->modules++;
+    return 0;
+}
+
 void boot_close(struct boot_source *src)
 {
+    while (src->modules)
+        image_close(&src->module[--src->modules].file);
     image_close(&src->kernel);
     image_close(&src->initrd);
     image_close(&src->firmware);
@@ -90,26 +107,31 @@ unsigned boot_e820_firmware(const struct guest_mem *m,
 int boot_initrd(const struct boot_source *src, struct guest_mem *m,
                 uint64_t floor, uint64_t limit, gpa_t *addr, struct error *err)
 {
-    const struct image *rd = &src->initrd;
+    *addr = 0;
+    if (src->initrd.fd < 0)
+        return 0;
+    return boot_file(&src->initrd, m, floor, limit, addr, err);
+}
+
+int boot_file(const struct image *rd, struct guest_mem *m, uint64_t floor,
+              uint64_t limit, gpa_t *addr, struct error *err)
+{
     uint64_t top = align_down(MIN(limit, m->low_size), PAGE_SIZE);
 
-    *addr = 0;
-    if (rd->fd < 0)
-        return 0;
     if (top <= floor || rd->size > top - floor)
         return error_set(err, ENOMEM,
-                         "initrd %s: its %llu MiB do not fit into "
+                         "%s %s: its %llu MiB do not fit into "
                          "the guest's %llu MiB beside the kernel; give more "
                          "with --memory",
-                         rd->path,
+                         rd->what, rd->path,
                          (unsigned long long)((rd->size + MiB - 1) / MiB),
                          (unsigned long long)(m->ram_size / MiB));
     *addr = align_down(top - rd->size, PAGE_SIZE);
     if (*addr < floor)
         return error_set(err, ENOMEM,
-                         "initrd %s: no room beside the kernel; "
+                         "%s %s: no room beside the kernel; "
                          "give more with --memory",
-                         rd->path);
+                         rd->what, rd->path);
     return image_load(rd, 0, m, *addr, rd->size, err);
 }
 
@@ -213,6 +235,11 @@ int boot_load(const struct boot_source *src, struct guest_mem *m,
         return boot_firmware(src, m, out, err);
     for (rc = -ENOEXEC, i = 0; rc == -ENOEXEC && i < ARRAY_SIZE(formats); i++)
         rc = formats[i](src, m, out, err);
+    if (!rc && src->modules && formats[i - 1] != boot_multiboot)
+        return error_set(err, EINVAL,
+                         "module %s: only a multiboot kernel takes modules, "
+                         "and this is none; leave it out",
+                         src->module[0].file.path);
     if (rc == -ENOEXEC)
         return boot_unknown(src, err);
     if (rc)

@@ -24,6 +24,8 @@
 #define BOOT_PAGES       0x9000ull /* six page-table pages */
 #define BOOT_CMDLINE     0x20000ull
 #define BOOT_CMDLINE_MAX 0x10000ull
+#define BOOT_STRINGS     0x30000ull /* of multiboot's modules */
+#define BOOT_STRINGS_MAX 0x10000ull
 #define BOOT_LOW_END     0x9fc00ull /* RAM that a PC has below 640 KiB */
 #define BOOT_HIGH_BASE   0x100000ull
 
@@ -50,11 +52,19 @@ struct boot_state {
     uint16_t gdt_limit;
 };
 
+#define BOOT_MODULES_MAX 8
+
 /* The names are the caller's and outlive the source. */
+struct boot_module {
+    struct image file;
+    const char *text; /* or NULL */
+};
 struct boot_source {
     struct image kernel, initrd; /* fd is -1 when there is none */
-    struct image firmware;       /* instead of a kernel */
-    uint8_t *rom;                /* its bytes, ours; or NULL */
+    struct boot_module module[BOOT_MODULES_MAX]; /* beside the initrd */
+    unsigned modules;
+    struct image firmware; /* instead of a kernel */
+    uint8_t *rom;          /* its bytes, ours; or NULL */
     const char *append;
     const struct acpi_config *acpi;
 };
@@ -70,6 +80,9 @@ _Static_assert(sizeof(struct e820_entry) == 20, "e820 entry");
 
 int boot_open(struct boot_source *src, const char *kernel, const char *initrd,
               struct error *err) must_check;
+/* At most BOOT_MODULES_MAX, for multiboot kernels. An error closes nothing. */
+int boot_add_module(struct boot_source *src, const char *path, const char *text,
+                    struct error *err) must_check;
 /* Instead of boot_open(). */
 int boot_firmware_open(struct boot_source *src, const char *path,
                        struct error *err) must_check;

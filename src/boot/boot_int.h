@@ -23,6 +23,9 @@ int boot_firmware(const struct boot_source *src, struct guest_mem *m,
  */
 int boot_initrd(const struct boot_source *src, struct guest_mem *m,
                 uint64_t floor, uint64_t limit, gpa_t *addr, struct error *err);
+/* The same for any file. */
+int boot_file(const struct image *rd, struct guest_mem *m, uint64_t floor,
+              uint64_t limit, gpa_t *addr, struct error *err);
 /*
  * Puts the command line at BOOT_CMDLINE, behind a prefix; max: without that and
  * without the final NUL.

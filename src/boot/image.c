@@ -21,7 +21,7 @@ int image_open(struct image *img, const char *what, const char *path,
     /* O_NONBLOCK: opening a FIFO must not wait for its writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-    *img = (struct image){.path = path, .fd = -1};
+    *img = (struct image){.path = path, .what = what, .fd = -1};
     if (fd < 0)
         return error_set(err, errno,
                          "%s %s: %s; give the path of a readable "

@@ -7,9 +7,9 @@
 #include "mem/guest_mem.h"
 
 struct image {
-    const char *path; /* the caller's */
-    int fd;           /* -1: none */
-    uint64_t size;    /* when it was opened */
+    const char *path, *what; /* the caller's; `what' is for errors */
+    int fd;                  /* -1: none */
+    uint64_t size;           /* when it was opened */
 };
 
 /* A regular, readable, non-empty file. `what` names it in errors. */

@@ -3,10 +3,10 @@
  * multiboot.c - kernels with a header of Multiboot, version 1: an ELF file, or
  * any file whose header says where it goes (the "a.out kludge").
  *                                          [Multiboot 0.6.96]
- * The initrd is the one module. Kernels expect their own name as the first
- * word of the command line, as GRUB has given it; ours is always "kernel", so
- * that a recorded run does not depend on a path. What video mode a kernel
- * would like is not asked: there is no screen.
+ * The initrd is the first module. Kernels expect a file's name as the first
+ * word of a command line or a module's, as GRUB has given it; here it is a word
+ * that says what it is, so that a recorded run does not depend on a path. What
+ * video mode a kernel would like is not asked: there is no screen.
  */
 #include "boot/boot_int.h"
 
@@ -19,6 +19,7 @@
 #define MB_SEARCH 8192        /* the header ends within as many bytes */
 #define MB_PREFIX "kernel "
 
+#define MB_BIOS      0x600
 #define BDA_COM1     0x400 /* its port */
 #define BDA_EBDA     0x40e /* segment of the extended area */
 #define BDA_BASE_KIB 0x413
@@ -59,10 +60,11 @@ struct mb_region {
 };
 struct mb_page {
     struct mb_info info;
-    struct mb_module module;
+    struct mb_module module[1 + BOOT_MODULES_MAX];
     struct mb_region map[BOOT_E820_MAX];
-    char loader[16], initrd[8];
+    char loader[16];
 };
+static_assert(sizeof(struct mb_page) <= BOOT_PARAMS - BOOT_PVH_INFO, "a page");
 static_assert(sizeof(struct mb_header) == 32, "the file's structure");
 static_assert(sizeof(struct mb_info) == 96, "the kernel's structure");
 static_assert(sizeof(struct mb_region) == 24, "the kernel's structure");
@@ -71,6 +73,9 @@ struct multiboot {
     struct mb_header h;
     uint64_t at; /* of the header in the file */
     uint64_t entry, end;
+    struct mb_module module[1 + BOOT_MODULES_MAX];
+    unsigned modules;
+    uint32_t strings; /* how much of BOOT_STRINGS is taken */
 };
 
 /* The first header whose sum is right; -ENOEXEC: there is none. */
@@ -150,8 +155,8 @@ static int mb_load_elf(const struct boot_source *src, struct multiboot *mb,
     return 0;
 }
 
-static int mb_info(const struct boot_source *src, struct guest_mem *m,
-                   gpa_t initrd)
+static int mb_info(const struct boot_source *src, const struct multiboot *mb,
+                   struct guest_mem *m)
 {
     struct e820_entry map[BOOT_E820_MAX];
     unsigned i, n = boot_e820(m, src->acpi, map);
@@ -162,53 +167,102 @@ static int mb_info(const struct boot_source *src, struct guest_mem *m,
                  .mem_lower = BOOT_LOW_END / KiB,
                  .mem_upper = (uint32_t)((m->low_size - BOOT_HIGH_BASE) / KiB),
                  .cmdline = BOOT_CMDLINE,
-                 .mods_count = initrd != 0,
+                 .mods_count = mb->modules,
                  .mods_addr = at + offsetof(struct mb_page, module),
                  .mmap_length = n * (uint32_t)sizeof(page.map[0]),
                  .mmap_addr = at + offsetof(struct mb_page, map),
                  .loader_name = at + offsetof(struct mb_page, loader)},
         .loader = "ringfence",
-        .initrd = "initrd",
     };
 
-    if (initrd)
-        page.module =
-            (struct mb_module){.start = (uint32_t)initrd,
-                               .end = (uint32_t)(initrd + src->initrd.size),
-                               .string = at + offsetof(struct mb_page, initrd)};
+    memcpy(page.module, mb->module, sizeof(page.module));
     for (i = 0; i < n; i++)
         page.map[i] = (struct mb_region){sizeof(map[0]), map[i]};
     return guest_mem_write(m, at, &page, sizeof(page));
 }
 
-/* What kernels look up in the BIOS's data area, though nobody promised. */
-static int mb_bios_data(struct guest_mem *m)
+/*
+ * Some kernels go back to real mode and ask a BIOS, though nobody promised one:
+ * every call fails, by the carry flag that the caller gets back. And they look
+ * into the BIOS's data area.
+ */
+static int mb_bios(struct guest_mem *m)
 {
-    uint8_t com1[2], ebda[2], base[2];
+    static const uint8_t fail[] = {
+        0x55,                   /* push %bp */
+        0x89, 0xe5,             /* mov %sp, %bp */
+        0x80, 0x4e, 0x06, 0x01, /* orb $1, 6(%bp): CF of the caller */
+        0x5d,                   /* pop %bp */
+        0xcf,                   /* iret */
+    };
+    uint8_t page[BOOT_GDT] = {0};
+    unsigned i;
 
-    put_le16(com1, 0x3f8);
-    put_le16(ebda, BOOT_LOW_END >> 4);
-    put_le16(base, BOOT_LOW_END / KiB);
-    return guest_mem_write(m, BDA_COM1, com1, 2) ||
-           guest_mem_write(m, BDA_EBDA, ebda, 2) ||
-           guest_mem_write(m, BDA_BASE_KIB, base, 2) ||
+    for (i = 0; i < 256; i++)
+        put_le16(page + 4 * i, MB_BIOS); /* segment 0 */
+    put_le16(page + BDA_COM1, 0x3f8);
+    put_le16(page + BDA_EBDA, BOOT_LOW_END >> 4);
+    put_le16(page + BDA_BASE_KIB, BOOT_LOW_END / KiB);
+    return guest_mem_write(m, 0, page, sizeof(page)) ||
+           guest_mem_write(m, MB_BIOS, fail, sizeof(fail)) ||
            guest_mem_write(m, BOOT_LOW_END, "\1", 1); /* EBDA: 1 KiB */
 }
 
-/* The module comes right behind the kernel: small ones map no more. */
-static int mb_place(const struct boot_source *src, const struct multiboot *mb,
-                    struct guest_mem *m, struct error *err)
+/* Its first word, and what the user has given; where it is, or 0. */
+static uint32_t mb_string(struct multiboot *mb, struct guest_mem *m,
+                          const char *word, const char *text)
 {
-    uint64_t floor = align_up(mb->end, PAGE_SIZE);
-    uint64_t room = src->initrd.fd < 0 ? 0 : src->initrd.size;
-    gpa_t initrd;
+    uint32_t at = BOOT_STRINGS + mb->strings;
+    size_t len = strlen(word), more = text ? strlen(text) : 0;
+
+    if (len + 1 + more + 1 > BOOT_STRINGS_MAX - mb->strings)
+        return 0;
+    mb->strings += (uint32_t)(len + 1 + more + 1);
+    if (guest_mem_write(m, at, word, len + 1))
+        return 0;
+    if (text && (guest_mem_write(m, at + len, " ", 1) ||
+                 guest_mem_write(m, at + len + 1, text, more + 1)))
+        return 0;
+    return at;
+}
+
+/* Modules come right behind the kernel: small ones map no more. */
+static int mb_module(const struct image *file, const char *text,
+                     struct multiboot *mb, struct guest_mem *m,
+                     struct error *err)
+{
+    uint64_t floor = align_up(mb->end, PAGE_SIZE), room = file->size;
+    struct mb_module *mod = &mb->module[mb->modules++];
+    gpa_t at;
 
     if (room < GUEST_HOLE_BASE)
         room = align_up(room, PAGE_SIZE);
-    if (boot_initrd(src, m, floor, floor + room, &initrd, err) ||
-        boot_cmdline(src, m, MB_PREFIX, BOOT_CMDLINE_MAX, err))
+    if (boot_file(file, m, floor, floor + room, &at, err))
         return -err->code;
-    return mb_info(src, m, initrd) || mb_bios_data(m)
+    mb->end = at + file->size;
+    *mod = (struct mb_module){.start = (uint32_t)at,
+                              .end = (uint32_t)mb->end,
+                              .string = mb_string(mb, m, file->what, text)};
+    return mod->string ? 0
+                       : error_set(err, E2BIG,
+                                   "module %s: its text is too long; shorten "
+                                   "it",
+                                   file->path);
+}
+
+static int mb_place(const struct boot_source *src, struct multiboot *mb,
+                    struct guest_mem *m, struct error *err)
+{
+    unsigned i;
+
+    if (src->initrd.fd >= 0 && mb_module(&src->initrd, NULL, mb, m, err))
+        return -err->code;
+    for (i = 0; i < src->modules; i++)
+        if (mb_module(&src->module[i].file, src->module[i].text, mb, m, err))
+            return -err->code;
+    if (boot_cmdline(src, m, MB_PREFIX, BOOT_CMDLINE_MAX, err))
+        return -err->code;
+    return mb_info(src, mb, m) || mb_bios(m)
                ? error_set(err, EFAULT, "no memory for the multiboot info")
                : 0;
 }

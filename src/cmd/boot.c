@@ -47,13 +47,6 @@ static int boot_append(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
-static int boot_firmware_file(void *ctx, const char *v, struct error *err)
-{
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.firmware = v;
-    return 0;
-}
-
 static int boot_cpus(void *ctx, const char *v, struct error *err)
 {
     char *end;
@@ -282,6 +275,10 @@ static const struct option_spec boot_options[] = {
     {"initrd", "i", "FILE", "the initial RAM disk", boot_initrd_file},
     {"append", "cmdline params", "TEXT",
      "the kernel's command line, instead of\n\"" BOOT_APPEND "\"", boot_append},
+    {"module", NULL, "FILE[,TEXT]",
+     "for a multiboot kernel, with a text for it; up to 8\n"
+     "times. The initrd is the first module",
+     boot_module},
     {"cpus", "c smp", "N", "virtual CPUs, 1 to 8 (default 1)", boot_cpus},
     {"memory", "m mem", "SIZE", "RAM, like 512M (the default) or 2G",
      boot_memory},
@@ -436,26 +433,6 @@ static int boot_check_lockstep(const struct machine_config *c,
     return 0;
 }
 
-/* Firmware or a kernel; what belongs to the latter does not go with both. */
-static int boot_check_firmware(struct boot_args *a, struct error *err)
-{
-    struct machine_config *c = &a->cfg;
-
-    if (!c->firmware)
-        return c->kernel
-                   ? 0
-                   : error_set(err, EINVAL, "no kernel; give --kernel FILE");
-    if (a->replay || a->snapshot)
-        return 0;
-    if (c->kernel || c->initrd || strcmp(c->append, BOOT_APPEND))
-        return error_set(err, EINVAL,
-                         "--firmware %s: it boots from a disk; leave out "
-                         "--kernel, --initrd and --append",
-                         c->firmware);
-    c->append = NULL;
-    return 0;
-}
-
 static int boot_check(struct boot_args *a, struct error *err)
 {
     const struct machine_config *c = &a->cfg;
@@ -468,7 +445,7 @@ static int boot_check(struct boot_args *a, struct error *err)
                          "--seed needs --deterministic or --record");
     if (boot_check_lockstep(c, err) || boot_check_nets(a, err))
         return -err->code;
-    if (boot_check_firmware(a, err))
+    if (boot_check_kernel(a, err))
         return -err->code;
     if (!a->cfg.engine) {
         a->cfg.engine = engine_auto(why, sizeof(why));

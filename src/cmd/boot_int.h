@@ -21,6 +21,7 @@ struct boot_args {
     const char *command; /* boot or trace */
     struct machine_config cfg;
     char disk_path[MACHINE_DISKS_MAX][4096];
+    char module_path[MACHINE_MODULES_MAX][4096];
     struct boot_share share[MACHINE_SHARES_MAX];
     char vsock_path[512];
     const char *replay_path;
@@ -39,6 +40,12 @@ struct boot_args {
 
 /* The command `command`; trace: the categories where --trace gives none. */
 int boot_run(const char *command, uint32_t trace, int argc, char **argv);
+
+/* boot_kernel.c */
+int boot_firmware_file(void *ctx, const char *v, struct error *err);
+int boot_module(void *ctx, const char *v, struct error *err);
+/* When all options have been read. */
+int boot_check_kernel(struct boot_args *a, struct error *err);
 
 /* boot_saved.c: fills cfg from a recording or a snapshot, if one was given. */
 int boot_open_saved(struct boot_args *a, struct error *err);

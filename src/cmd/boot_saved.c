@@ -77,6 +77,8 @@ static const char *extra_option(const struct boot_args *a)
         return "--initrd";
     if (c->firmware)
         return "--firmware";
+    if (c->modules)
+        return "--module";
     if (c->cpu)
         return "--cpu";
     if (c->record)

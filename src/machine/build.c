@@ -163,11 +163,28 @@ static int step_model(struct machine *m, struct error *err)
     return 0;
 }
 
+static int kernel_files(struct machine *m, struct error *err)
+{
+    const struct machine_config *cfg = m->cfg;
+    unsigned i;
+
+    if (boot_open(&m->boot, cfg->kernel, cfg->initrd, err))
+        return -err->code;
+    for (i = 0; i < cfg->modules; i++) {
+        if (boot_add_module(&m->boot, cfg->module[i].path, cfg->module[i].text,
+                            err)) {
+            boot_close(&m->boot);
+            return -err->code;
+        }
+    }
+    return 0;
+}
+
 static int step_boot_files(struct machine *m, struct error *err)
 {
     const struct machine_config *cfg = m->cfg;
     int rc = cfg->firmware ? boot_firmware_open(&m->boot, cfg->firmware, err)
-                           : boot_open(&m->boot, cfg->kernel, cfg->initrd, err);
+                           : kernel_files(m, err);
 
     if (rc && cfg->restore) {
         m->boot_missing = *err; /* it is a reboot that needs it */

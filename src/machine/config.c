@@ -153,6 +153,36 @@ static void get_port(struct state_reader *r, unsigned i, struct port_config *c)
     get_chars(r, "base", c->base, sizeof(c->base));
 }
 
+static void put_modules(struct state_writer *w, const struct machine_config *c)
+{
+    char name[24];
+    unsigned i;
+
+    state_put(w, "modules", c->modules);
+    for (i = 0; i < c->modules; i++) {
+        snprintf(name, sizeof(name), "module%u", i);
+        put_path(w, name, c->module[i].path);
+        snprintf(name, sizeof(name), "module%u_text", i);
+        put_text(w, name, c->module[i].text);
+    }
+}
+
+static void get_modules(struct state_reader *r, struct machine_config *c,
+                        struct config_text *text)
+{
+    char name[24];
+    unsigned i;
+
+    c->modules = (unsigned)state_get_max(r, "modules", MACHINE_MODULES_MAX);
+    for (i = 0; i < c->modules; i++) {
+        snprintf(name, sizeof(name), "module%u", i);
+        text->module[i] = get_text(r, name);
+        c->module[i].path = text->module[i] ? text->module[i] : "";
+        snprintf(name, sizeof(name), "module%u_text", i);
+        c->module[i].text = text->module_text[i] = get_text(r, name);
+    }
+}
+
 void config_put(struct state_writer *w, const struct machine_config *cfg,
                 const struct net_config *nets)
 {
@@ -167,6 +197,7 @@ void config_put(struct state_writer *w, const struct machine_config *cfg,
     put_path(w, "kernel", cfg->kernel);
     put_path(w, "initrd", cfg->initrd);
     put_path(w, "firmware", cfg->firmware);
+    put_modules(w, cfg);
     state_put(w, "no_reboot", cfg->no_reboot);
     state_put(w, "disks", cfg->disks);
     state_put(w, "networks", cfg->nets);
@@ -206,6 +237,7 @@ void config_get(struct state_reader *r, struct machine_config *cfg,
     cfg->kernel = text->kernel = get_text(r, "kernel");
     cfg->initrd = text->initrd = get_text(r, "initrd");
     cfg->firmware = text->firmware = get_text(r, "firmware");
+    get_modules(r, cfg, text);
     cfg->no_reboot = state_get_max(r, "no_reboot", 1);
     cfg->disks = (unsigned)state_get_max(r, "disks", MACHINE_DISKS_MAX);
     for (i = 0; i < cfg->disks; i++) {
@@ -241,6 +273,10 @@ void config_text_free(struct config_text *text)
     free(text->kernel);
     free(text->initrd);
     free(text->firmware);
+    for (i = 0; i < MACHINE_MODULES_MAX; i++) {
+        free(text->module[i]);
+        free(text->module_text[i]);
+    }
     free(text->append);
     free(text->cpu);
     free(text->vsock);

@@ -13,6 +13,7 @@ struct config_text {
     char *kernel, *initrd, *firmware, *append, *cpu, *disk[MACHINE_DISKS_MAX];
     char *share[MACHINE_SHARES_MAX], *tag[MACHINE_SHARES_MAX];
     char *vsock, *vsock_base;
+    char *module[MACHINE_MODULES_MAX], *module_text[MACHINE_MODULES_MAX];
 };
 
 /*

@@ -21,14 +21,19 @@ struct lockstep;
 struct replayer;
 struct snapshot;
 
-#define MACHINE_DISKS_MAX  8
-#define MACHINE_SHARES_MAX 4
-#define MACHINE_NETS_MAX   4
-#define MACHINE_PORTS_MAX  6
+#define MACHINE_DISKS_MAX   8
+#define MACHINE_MODULES_MAX 8
+#define MACHINE_SHARES_MAX  4
+#define MACHINE_NETS_MAX    4
+#define MACHINE_PORTS_MAX   6
 
 /* Strings are the caller's and outlive the machine. */
 struct machine_config {
     const char *kernel, *initrd, *append;
+    struct {
+        const char *path, *text;
+    } module[MACHINE_MODULES_MAX]; /* a multiboot kernel's */
+    unsigned modules;
     const char *firmware; /* instead of these */
     unsigned cpus;
     uint64_t memory; /* bytes */

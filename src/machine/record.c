@@ -26,7 +26,7 @@
 #include "machine/config.h"
 
 #define MAGIC   "RFRECORD"
-#define VERSION 3u
+#define VERSION 4u
 #define LEVEL   1         /* of zstd: the guest waits for it */
 #define LEN_MAX (1 * GiB) /* of a payload */
 
@@ -77,8 +77,11 @@ struct replayer {
     size_t room;
     uint8_t *buf;
     size_t buf_room;
-    int kernel, initrd; /* memfds, -1: none */
-    char kernel_path[32], initrd_path[32];
+    struct {
+        int fd; /* a memfd */
+        char path[32];
+    } file[2 + MACHINE_MODULES_MAX]; /* kernel, initrd and so on */
+    unsigned files;
     struct config_text text;
     struct record_origin origin;
     uint64_t disk_size[MACHINE_DISKS_MAX];
@@ -230,6 +233,7 @@ static int recorder_begin(struct recorder *r, const struct machine_config *cfg,
                           const struct record_origin *o, struct error *err)
 {
     struct record_file_head head = {.magic = MAGIC, .version = VERSION};
+    unsigned i;
     int e;
 
     r->zstd = ZSTD_createCCtx();
@@ -247,6 +251,9 @@ static int recorder_begin(struct recorder *r, const struct machine_config *cfg,
                  err) ||
         (cfg->initrd && put_file(r, RECORD_INITRD, cfg->initrd, err)))
         return -err->code;
+    for (i = 0; i < cfg->modules; i++)
+        if (put_file(r, RECORD_MODULE, cfg->module[i].path, err))
+            return -err->code;
     if (r->broken) /* it has been said why */
         return error_set(err, EIO, "--record %s: not begun", r->path);
     return 0;
@@ -405,21 +412,44 @@ static int get_config(struct replayer *r, const struct record_chunk *c,
 }
 
 /* The payload as a file of its own, with a name that can be opened. */
-static int get_file(const struct record_chunk *c, int *fd, char *path,
-                    size_t len, struct error *err)
+static int get_file(struct replayer *r, const char **path, struct error *err)
 {
-    int rc;
+    char *name = r->file[r->files].path;
+    int fd = memfd_create("recorded", MFD_CLOEXEC);
+    int rc = fd < 0 ? -errno : fd_write(fd, r->chunk.data, r->chunk.len);
 
-    *fd = memfd_create("recorded", MFD_CLOEXEC);
-    rc = *fd < 0 ? -errno : fd_write(*fd, c->data, c->len);
+    if (fd >= 0) {
+        r->file[r->files++].fd = fd;
+        snprintf(name, sizeof(r->file[0].path), "/proc/self/fd/%d", fd);
+    }
     if (rc)
         return error_set(err, -rc, "unpacking the recording: %s",
                          strerror(-rc));
-    snprintf(path, len, "/proc/self/fd/%d", *fd);
+    *path = name;
+    replayer_done(r);
     return 0;
 }
 
-/* Configuration, kernel, and perhaps an initramfs: what comes first. */
+static int get_modules(struct replayer *r, struct machine_config *cfg,
+                       struct error *err)
+{
+    const struct record_chunk *c;
+    unsigned i;
+
+    for (i = 0; i < cfg->modules; i++) {
+        c = replayer_next(r, err);
+        if (!c || c->kind != RECORD_MODULE)
+            return err->code ? -err->code : bad_file(r, err, "no module");
+        if (get_file(r, &cfg->module[i].path, err))
+            return -err->code;
+    }
+    return 0;
+}
+
+/*
+ * Configuration, kernel (or the firmware, if the configuration has that), and
+ * perhaps an initramfs and modules: what comes first.
+ */
 static int get_start(struct replayer *r, struct machine_config *cfg,
                      struct error *err)
 {
@@ -433,21 +463,16 @@ static int get_start(struct replayer *r, struct machine_config *cfg,
     c = replayer_next(r, err);
     if (!c || c->kind != RECORD_KERNEL)
         return err->code ? -err->code : bad_file(r, err, "no kernel");
-    if (get_file(c, &r->kernel, r->kernel_path, sizeof(r->kernel_path), err))
+    if (get_file(r, cfg->firmware ? &cfg->firmware : &cfg->kernel, err))
         return -err->code;
-    /* It stands for whichever the configuration has. */
-    *(cfg->firmware ? &cfg->firmware : &cfg->kernel) = r->kernel_path;
     if (cfg->firmware)
         cfg->kernel = NULL;
-    replayer_done(r);
     c = replayer_next(r, err);
-    if (!c || c->kind != RECORD_INITRD)
-        return err->code ? -err->code : 0;
-    if (get_file(c, &r->initrd, r->initrd_path, sizeof(r->initrd_path), err))
+    if (c && c->kind == RECORD_INITRD && get_file(r, &cfg->initrd, err))
         return -err->code;
-    cfg->initrd = r->initrd_path;
-    replayer_done(r);
-    return 0;
+    if (!c && err->code)
+        return -err->code;
+    return get_modules(r, cfg, err);
 }
 
 static int replayer_begin(struct replayer *r, struct machine_config *cfg,
@@ -484,7 +509,7 @@ int replayer_open(struct replayer **out, const char *path,
 
     if (!r)
         return no_memory(err);
-    r->fd = r->kernel = r->initrd = -1;
+    r->fd = -1;
     r->path = strdup(path);
     err->code = 0;
     if (!r->path || replayer_begin(r, cfg, err)) {
@@ -499,10 +524,8 @@ void replayer_close(struct replayer *r)
 {
     if (r->fd >= 0)
         close(r->fd);
-    if (r->kernel >= 0)
-        close(r->kernel);
-    if (r->initrd >= 0)
-        close(r->initrd);
+    while (r->files)
+        close(r->file[--r->files].fd);
     ZSTD_freeDCtx(r->zstd);
     free(r->chunk.data);
     free(r->buf);

@@ -23,6 +23,7 @@ enum record_kind {
     RECORD_CONFIG = 1,
     RECORD_KERNEL, /* or the firmware */
     RECORD_INITRD,
+    RECORD_MODULE, /* as many as the configuration has */
     /* From outside, at their time. */
     RECORD_KEYS,
     RECORD_BREAK,

@@ -153,10 +153,12 @@ static void one(struct fuzz *f)
     FUZZ_CHECK(fd >= 0);
     FUZZ_CHECK(write(fd, f->data, f->len) == (ssize_t)f->len);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    /* Every other input is its own initrd. */
+    /* Every other input is its own initrd, and three of four modules, too. */
     if (boot_open(&src, path, f->len & 1 ? path : NULL, &err)) {
         FUZZ_CHECK(err.code && err.msg[0] && !strchr(err.msg, '\n'));
     } else {
+        for (size_t i = 0; i < (f->len >> 1) % 4; i++)
+            FUZZ_CHECK(!boot_add_module(&src, path, i ? "text" : NULL, &err));
         if (boot_load(&src, &mem, &out, &err))
             FUZZ_CHECK(err.code && err.msg[0] && !strchr(err.msg, '\n'));
         boot_close(&src);

@@ -61,17 +61,21 @@ static void check_map(const struct info *info)
 
 static void check_module(const struct info *info)
 {
+    static const char *const names[] = {"initrd", "module",
+                                        "module x=1, and  y"};
     const struct module *m = (const struct module *)info->mods_addr;
+    uint32_t end = (uint32_t)bss_end;
 
     ok(info->mods_count == MODULES, "as many modules as were given");
-    if (!info->mods_count)
-        return;
-    ok(!(m->start & 4095), "the module begins a page");
-    ok(m->start >= (uint32_t)bss_end, "the module is behind the kernel");
-    ok(m->start < (uint32_t)bss_end + 4096, "and not far");
-    ok(m->end - m->start == 11, "the module's length");
-    ok(same((const char *)m->start, "the module\n"), "the module's bytes");
-    ok(same((const char *)m->string, "initrd"), "the module's name");
+    for (unsigned i = 0; i < info->mods_count; i++, m++) {
+        ok(!(m->start & 4095), "a module begins a page");
+        ok(m->start >= end, "it is behind what was before");
+        ok(m->start < end + 4096, "and not far");
+        ok(m->end - m->start == 11, "its length");
+        ok(same((const char *)m->start, "the module\n"), "its bytes");
+        ok(same((const char *)m->string, names[i]), "its name and text");
+        end = m->end;
+    }
 }
 
 uint32_t kernel(uint32_t magic, const struct info *info, uint32_t cr0,

@@ -24,6 +24,9 @@ _start:
     hlt
 #endif
     mov $stack_top, %esp
+#ifdef REAL
+    jmp real_mode
+#endif
     push %eax
     pushf
     pop %edx
@@ -37,6 +40,60 @@ _start:
     mov $0xf4, %edx
     out %eax, %dx
     hlt
+
+#ifdef REAL /* down to real mode, below 1 MiB: INT 15h and the data area */
+real_mode:
+    mov $low, %esi
+    mov $0x7000, %edi
+    mov $low_end - low, %ecx
+    cld
+    rep movsb
+    lgdt pointer
+    ljmp $8, $0x7000
+    .balign 8
+gdt:
+    .quad 0, 0x00009b000000ffff, 0x000093000000ffff
+pointer:
+    .word 23
+    .long gdt
+low:
+    .code16
+    mov $16, %ax
+    mov %ax, %ds
+    mov %ax, %ss
+    mov %cr0, %eax
+    and $0xfe, %al
+    mov %eax, %cr0
+    ljmp $0, $0x7000 + 1f - low
+1:  xor %ax, %ax
+    mov %ax, %ds
+    mov %ax, %ss
+    mov $0x7000, %sp
+    lidt ivt - low + 0x7000
+    xor %ebp, %ebp
+    mov $0xe820, %ax
+    clc
+    int $0x15
+    adc $0, %bp                     /* CF: it failed */
+    cmp $0xe820, %ax
+    sete %al
+    movzbw %al, %ax
+    add %ax, %bp
+    cmpw $639, 0x413
+    sete %al
+    movzbw %al, %ax
+    add %ax, %bp
+    mov $3, %eax
+    sub %ebp, %eax
+    mov $0xf4, %dx
+    out %eax, %dx
+    hlt
+ivt:
+    .word 0x3ff
+    .long 0
+    .code32
+low_end:
+#endif
 
     .bss
     .balign 16
