@@ -26,7 +26,6 @@
 #include "machine/config.h"
 
 #define MAGIC   "RFRECORD"
-#define VERSION 4u
 #define LEVEL   1         /* of zstd: the guest waits for it */
 #define LEN_MAX (1 * GiB) /* of a payload */
 
@@ -232,7 +231,7 @@ static int recorder_begin(struct recorder *r, const struct machine_config *cfg,
                           const struct disk *disks,
                           const struct record_origin *o, struct error *err)
 {
-    struct record_file_head head = {.magic = MAGIC, .version = VERSION};
+    struct record_file_head head = {.magic = MAGIC, .version = RECORD_VERSION};
     unsigned i;
     int e;
 
@@ -490,11 +489,11 @@ static int replayer_begin(struct replayer *r, struct machine_config *cfg,
         return error_set(err, EINVAL,
                          "%s: not a recording; make one with --record",
                          r->path);
-    if (head.version != VERSION)
+    if (head.version != RECORD_VERSION)
         return error_set(err, EINVAL,
                          "%s: a recording of version %u, and this program "
                          "replays version %u",
-                         r->path, head.version, VERSION);
+                         r->path, head.version, RECORD_VERSION);
     r->at = sizeof(head);
     r->zstd = ZSTD_createDCtx();
     if (!r->zstd)

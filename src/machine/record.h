@@ -19,6 +19,8 @@
 #include "io/disk.h"
 #include "machine/machine.h"
 
+#define RECORD_VERSION 4u /* of the file's format */
+
 enum record_kind {
     RECORD_CONFIG = 1,
     RECORD_KERNEL, /* or the firmware */

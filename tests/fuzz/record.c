@@ -9,10 +9,12 @@
 #include <zstd.h>
 
 #include "base/state.h"
-#include "fuzz.h"
+#include "machine/config.h"
 #include "machine/record.h"
+#include "mem/guest_mem.h"
+#include "world.h"
 
-#define PAYLOAD_MAX 600u
+#define PAYLOAD_MAX 4096u
 
 static uint8_t file[1 << 16];
 static size_t file_len;
@@ -25,8 +27,14 @@ static void put(const void *p, size_t len)
     file_len += len;
 }
 
-/* A chunk as record.c lays it out; sometimes its lengths are wrong. */
-static void put_chunk(struct fuzz *f, uint32_t kind, const void *p, size_t len)
+/* What a file ought to have, and whether it has it. */
+struct plan {
+    unsigned modules;
+    bool sane;
+};
+
+/* A chunk as record.c lays it out; sometimes its lengths are wrong: false. */
+static bool put_chunk(struct fuzz *f, uint32_t kind, const void *p, size_t len)
 {
     uint8_t frame[2 * PAYLOAD_MAX + 200];
     ZSTD_CCtx *z = ZSTD_createCCtx();
@@ -44,53 +52,70 @@ static void put_chunk(struct fuzz *f, uint32_t kind, const void *p, size_t len)
     head[3] = fuzz8(f) < 250 ? n : fuzz_number(f);
     put(head, sizeof(head));
     put(frame, n);
+    return head[2] == len && head[3] == n;
 }
 
-static void put_config(struct fuzz *f)
+/* What config_put() makes of some machine, now and then spoilt. */
+static const uint8_t *put_machine(struct fuzz *f, struct state_writer *w,
+                                  size_t *len, struct plan *plan)
+{
+    struct machine_config cfg = {
+        .cpus = fuzz8(f) < 240 ? 1 : fuzz8(f) & 15,
+        .memory = fuzz8(f) < 240 ? 1 << 20 : fuzz_number(f),
+        .append = fuzz8(f) & 1 ? "abcd" : NULL,
+        .kernel = "kernel",
+        .firmware = fuzz8(f) < 64 ? "firmware" : NULL,
+        .disks = fuzz8(f) & 3,
+        .modules = fuzz8(f) & 3,
+        .no_reboot = fuzz8(f) & 1,
+    };
+    unsigned i;
+
+    for (i = 0; i < 3; i++) {
+        cfg.disk[i].path = "disk";
+        cfg.disk[i].read_only = fuzz8(f) & 1;
+        cfg.module[i].path = "module";
+        cfg.module[i].text = fuzz8(f) & 1 ? "text" : NULL;
+    }
+    config_put(w, &cfg, NULL);
+    state_begin(w, "origin", 0, 1);
+    state_put(w, "seed", fuzz_number(f));
+    state_put(w, "epoch", fuzz_number(f) >> 1);
+    state_end(w);
+    for (i = 0; i < cfg.disks; i++) {
+        state_begin(w, "disk", i, 1);
+        state_put(w, "size", fuzz_number(f) >> 1);
+        state_end(w);
+    }
+    plan->modules = cfg.modules;
+    plan->sane = cfg.cpus && cfg.cpus <= GUEST_VCPUS_MAX &&
+                 align_down(cfg.memory, PAGE_SIZE);
+    return state_writer_bytes(w, len);
+}
+
+static void put_config(struct fuzz *f, struct plan *plan)
 {
     struct state_writer *w = state_writer_new();
+    uint8_t spoilt[PAYLOAD_MAX];
     const uint8_t *bytes;
-    unsigned disks = fuzz8(f) & 3, i;
-    char name[16];
     size_t len;
 
     FUZZ_CHECK(w != NULL);
-    state_begin(w, "machine", 0, 1);
-    state_put(w, "cpus", fuzz8(f) < 240 ? 1 : fuzz_number(f));
-    state_put(w, "memory", fuzz_number(f));
-    state_put(w, "append_len", fuzz8(f) < 240 ? 5 : fuzz_number(f));
-    state_put_blob(w, "append", "abcd", 5);
-    state_put(w, "cpu_len", 0);
-    state_put(w, "kernel_len", 0);
-    state_put(w, "initrd_len", 0);
-    state_put(w, "disks", fuzz8(f) < 240 ? disks : fuzz_number(f));
-    for (i = 0; i < disks; i++) {
-        snprintf(name, sizeof(name), "disk%u_len", i);
-        state_put(w, name, 0);
-        snprintf(name, sizeof(name), "disk%u_ro", i);
-        state_put(w, name, fuzz8(f) & 1);
+    bytes = put_machine(f, w, &len, plan);
+    FUZZ_CHECK(bytes && len <= sizeof(spoilt));
+    memcpy(spoilt, bytes, len);
+    if (fuzz8(f) > 160) {
+        world_spoil(spoilt, len, 1 + (fuzz8(f) & 3), f);
+        plan->sane = false;
     }
-    state_put(w, "no_reboot", fuzz8(f) & 1);
-    state_end(w);
-    state_begin(w, "origin", 0, 1);
-    state_put(w, "seed", fuzz_number(f));
-    state_put(w, "epoch", fuzz_number(f));
-    state_end(w);
-    for (i = 0; i < disks; i++) {
-        state_begin(w, "disk", i, 1);
-        state_put(w, "size", fuzz_number(f));
-        state_end(w);
-    }
-    bytes = state_writer_bytes(w, &len);
-    FUZZ_CHECK(bytes && len <= PAYLOAD_MAX);
-    put_chunk(f, RECORD_CONFIG, bytes, len);
+    plan->sane &= put_chunk(f, RECORD_CONFIG, spoilt, len);
     state_writer_free(w);
 }
 
 static void put_any(struct fuzz *f)
 {
     uint8_t payload[PAYLOAD_MAX];
-    uint32_t kind = fuzz8(f) % 11;
+    uint32_t kind = fuzz8(f) % (RECORD_END + 1);
     size_t len = fuzz16(f) % sizeof(payload), i;
 
     for (i = 0; i < len; i++)
@@ -98,21 +123,33 @@ static void put_any(struct fuzz *f)
     put_chunk(f, kind, payload, len);
 }
 
-static void make(struct fuzz *f)
+/* Whether it can be opened for sure. */
+static bool make(struct fuzz *f)
 {
-    uint64_t version = 2;
+    uint64_t version = RECORD_VERSION;
+    struct plan plan = {0};
+    unsigned i;
 
     file_len = 0;
     put("RFRECORD", 8);
     put(&version, sizeof(version));
     if (fuzz8(f) < 250)
-        put_config(f);
+        put_config(f, &plan);
     if (fuzz8(f) < 250)
-        put_chunk(f, RECORD_KERNEL, "kernel", 6);
+        plan.sane &= put_chunk(f, RECORD_KERNEL, "kernel", 6);
+    else
+        plan.sane = false;
+    for (i = 0; i < plan.modules; i++)
+        plan.sane &= put_chunk(f, RECORD_MODULE, "module", 6);
+    /* A reader looks one ahead, for an initrd. */
+    plan.sane &= put_chunk(f, RECORD_KEYS, "k", 1);
     while (!fuzz_done(f))
         put_any(f);
-    if (fuzz8(f) & 1)
+    if (fuzz8(f) & 1) {
         file_len -= MIN(file_len, fuzz16(f) % 300);
+        plan.sane = false;
+    }
+    return plan.sane;
 }
 
 static void request(struct fuzz *f, struct replayer *r)
@@ -145,7 +182,8 @@ static void one(struct fuzz *f)
     char path[32];
     int fd = memfd_create("recording", 0);
 
-    make(f);
+    bool sane = make(f);
+
     FUZZ_CHECK(fd >= 0 && write(fd, file, file_len) == (ssize_t)file_len);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     if (!replayer_open(&r, path, &cfg, &err)) {
@@ -158,7 +196,7 @@ static void one(struct fuzz *f)
         }
         replayer_close(r);
     } else {
-        FUZZ_CHECK(err.code && err.msg[0]);
+        FUZZ_CHECK(!sane && err.code && err.msg[0]);
     }
     close(fd);
 }
