@@ -136,7 +136,7 @@ static void show_fields(struct json_object *answer)
     json_object_object_foreach(answer, key, val)
     {
         if (strcmp(key, "ok"))
-            printf("%-14s%s\n", key, json_object_get_string(val));
+            printf("%-13s %s\n", key, json_object_get_string(val));
     }
 }
 

@@ -27,28 +27,30 @@ static size_t console_message(struct fuzz *f, unsigned q, uint8_t *m,
 /* Ports and numbers that a stream may have, and its other end. */
 static struct vsock_header vsock_header(struct fuzz *f)
 {
+    /* Mostly data: a second request ends a stream. */
     static const uint8_t ops[] = {
-        VSOCK_REQUEST,
+        VSOCK_RW,
+        VSOCK_RW,
+        VSOCK_RW,
+        VSOCK_RW,
+        VSOCK_RW,
+        VSOCK_RW,
+        VSOCK_RW,
+        VSOCK_RW,
+        VSOCK_RW,
+        VSOCK_RW,
         VSOCK_REQUEST,
         VSOCK_RESPONSE,
         VSOCK_RESPONSE,
-        VSOCK_RW,
-        VSOCK_RW,
-        VSOCK_RW,
-        VSOCK_RW,
-        VSOCK_RW,
         VSOCK_SHUTDOWN,
         VSOCK_CREDIT_UPDATE,
-        VSOCK_CREDIT_UPDATE,
-        VSOCK_CREDIT_UPDATE,
         VSOCK_CREDIT_REQUEST,
-        VSOCK_RST,
     };
     struct vsock_header h = {
         .src_cid = 3,
         .dst_cid = VSOCK_CID_HOST,
-        .src_port = 1 + fuzz8(f) % 2u,
-        .dst_port = 5 + fuzz8(f) % 2u,
+        .src_port = fuzz8(f) & 7 ? 1 : 2,
+        .dst_port = fuzz8(f) & 7 ? 5 : 6,
         .type = VSOCK_STREAM,
         .op = ops[fuzz8(f) % ARRAY_SIZE(ops)],
         .buf_alloc = 1u << (fuzz8(f) % 20),
@@ -75,12 +77,15 @@ static struct vsock_header vsock_header(struct fuzz *f)
         break;
     case 5:
         h.op = fuzz16(f);
+        break;
+    case 6:
+        h.op = VSOCK_RST;
     }
     return h;
 }
 
 static size_t vsock_message(struct fuzz *f, unsigned q, uint8_t *m,
-                            uint32_t *in)
+                            uint32_t *more, uint32_t *in)
 {
     struct vsock_header h;
 
@@ -90,16 +95,14 @@ static size_t vsock_message(struct fuzz *f, unsigned q, uint8_t *m,
     }
     h = vsock_header(f);
     if (h.op == VSOCK_RW)
-        h.len = fuzz8(f) * 4u % (MESSAGE_MAX - sizeof(h));
+        h.len = fuzz8(f) & 1 ? fuzz8(f) : 0x8000u << (fuzz8(f) & 1);
     if (h.op == VSOCK_SHUTDOWN)
         h.flags = fuzz8(f) & 3;
+    *more = h.len;
+    if (fuzz8(f) < 8)
+        h.len = (uint32_t)fuzz_number(f);
     memcpy(m, &h, sizeof(h));
-    if (fuzz8(f) < 8) {
-        uint32_t len = (uint32_t)fuzz_number(f);
-
-        memcpy(m + offsetof(struct vsock_header, len), &len, 4);
-    }
-    return sizeof(h) + MIN(h.len, MESSAGE_MAX - sizeof(h));
+    return sizeof(h);
 }
 
 static size_t net_message(struct fuzz *f, unsigned q, uint8_t *m, uint32_t *in)
@@ -194,14 +197,14 @@ static size_t balloon_message(struct fuzz *f, unsigned q, uint8_t *m,
 }
 
 size_t message_make(struct fuzz *f, const struct virtio *v, unsigned q,
-                    uint8_t m[MESSAGE_MAX], uint32_t *in)
+                    uint8_t m[MESSAGE_MAX], uint32_t *more, uint32_t *in)
 {
-    *in = 0;
+    *in = *more = 0;
     switch (v->cls->id) {
     case VIRTIO_ID_CONSOLE:
         return console_message(f, q, m, in);
     case VIRTIO_ID_VSOCK:
-        return vsock_message(f, q, m, in);
+        return vsock_message(f, q, m, more, in);
     case VIRTIO_ID_NET:
         return net_message(f, q, m, in);
     case VIRTIO_ID_FS:

@@ -11,8 +11,8 @@
 #define MESSAGE_MAX 1024u
 
 /*
- * For queue q of v: bytes for the device to read, into m; how many. *in: how
- * much it may write after them.
+ * For queue q of v: bytes for the device to read, into m; how many. *more: so
+ * many follow, of any kind. *in: how much it may write after them.
  */
 size_t message_make(struct fuzz *f, const struct virtio *v, unsigned q,
-                    uint8_t m[MESSAGE_MAX], uint32_t *in);
+                    uint8_t m[MESSAGE_MAX], uint32_t *more, uint32_t *in);

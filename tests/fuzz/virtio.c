@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "dev/virtio/virtio_fs.h"
+#include "io/vsock_int.h"
 #include "message.h"
 #include "tree.h"
 
@@ -204,7 +205,7 @@ static void request_put(struct driver *d, gpa_t table, unsigned i)
     put(table + 16 * i, e, sizeof(e));
 }
 
-/* A message of the device's kind, in two pieces and one for the answer. */
+/* A message of the device's kind, in two pieces, and one for the answer. */
 static void message_put(struct driver *d, unsigned q, unsigned i)
 {
     static uint8_t m[MESSAGE_MAX];
@@ -213,27 +214,27 @@ static void message_put(struct driver *d, unsigned q, unsigned i)
         uint32_t len;
         uint16_t flags, next;
     } e[3];
-    gpa_t at = 0x170000 + (fuzz8(d->f) << 10), table = queue(d, q)->desc;
-    uint32_t in, len = (uint32_t)message_make(d->f, d->v, q, m, &in);
-    uint32_t cut = fuzz8(d->f) & 1 ? fuzz8(d->f) : len;
+    gpa_t at = 0x170000 + (fuzz8(d->f) << 10);
+    uint32_t more, in;
+    uint32_t len = (uint32_t)message_make(d->f, d->v, q, m, &more, &in);
+    uint32_t cut = more ? len : MIN(fuzz16(d->f) & 0x3ff, len);
 
-    cut = MIN(cut, len);
     put(at, m, len);
     e[0].addr = at;
     e[0].len = cut;
-    e[0].next = (uint16_t)(i + (len > cut ? 1 : 2));
-    e[1].addr = at + cut;
-    e[1].len = len - cut;
+    e[0].next = (uint16_t)(i + 1);
+    e[1].addr = more ? 0x200000 : at + cut;
+    e[1].len = more ? more : len - cut;
     e[1].next = (uint16_t)(i + 2);
     e[2].addr = buffer_at(d);
     e[2].len = in;
     e[2].next = 0;
-    e[0].flags = len > cut || in ? VIRTQ_DESC_NEXT : 0;
+    e[0].flags = VIRTQ_DESC_NEXT;
     e[1].flags = in ? VIRTQ_DESC_NEXT : 0;
     e[2].flags = VIRTQ_DESC_WRITE;
     if (!len) /* only an answer */
         e[0] = e[2];
-    put(table + 16 * i, e, sizeof(e));
+    put(queue(d, q)->desc + 16 * i, e, sizeof(e));
 }
 
 static void chain_put(struct driver *d, unsigned q, unsigned i)
@@ -408,6 +409,18 @@ static void drain(void)
     } while (busy);
 }
 
+/* No stream keeps more than it may, whatever credit the guest claims. */
+static void streams_check(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(w.vs->bucket); i++) {
+        for (struct vsock_conn *c = w.vs->bucket[i]; c; c = c->next, n++)
+            FUZZ_CHECK(c->rx_cnt - c->fwd_cnt <= VSOCK_BUF);
+    }
+    FUZZ_CHECK(n == w.vs->conns && n <= w.vs->conns_max);
+}
+
 static void up(void)
 {
     struct error err;
@@ -425,7 +438,6 @@ static void down(void)
     struct stat st;
 
     FUZZ_CHECK(!fstat(w.disk_fd, &st) && st.st_size == (off_t)WORLD_DISK);
-    FUZZ_CHECK(w.vs->conns <= w.vs->conns_max);
     world_down(&w);
     share_close(share);
     tree_check();
@@ -487,6 +499,7 @@ static void one(struct fuzz *f)
             outside(f);
         if (who & 1)
             world_outside(&w, f);
+        streams_check();
         if (who >= 240)
             drain();
     }
