@@ -24,7 +24,8 @@ LDFLAGS += $(SAN_$(MODE)) -pthread
 LIBS    := -lZydis -lZycore -lzstd -lz -ljson-c -lslirp -luring
 
 SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
-OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
+ASM := $(sort $(wildcard src/*/*/*.S))
+OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o) $(ASM:src/%.S=$(BUILD)/obj/%.o)
 # Everything but main(), for tests to link with.
 LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJ))
 TEST_SRC := $(sort $(wildcard tests/unit/*.c))
@@ -51,6 +52,10 @@ $(BUILD)/ringfence: $(OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/%.o: src/%.S
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 

@@ -141,6 +141,14 @@ void code_store(struct vcpu *cpu, gpa_t page, unsigned off, unsigned len)
     tell_others(cpu, page, cpu->mem->code_map[n]);
 }
 
+void mmu_forget_page(struct vcpu *cpu, gpa_t page)
+{
+    uint64_t n = page_number(cpu, page);
+
+    forget_page(cpu, n);
+    tell_others(cpu, page, cpu->mem->code_map[n]);
+}
+
 struct code_page *mmu_watch_code(struct vcpu *cpu, gpa_t page, unsigned off,
                                  unsigned len)
 {

@@ -46,6 +46,8 @@ struct code_page *mmu_watch_code(struct vcpu *cpu, gpa_t page, unsigned off,
                                  unsigned len);
 /* The page's record, or NULL. */
 struct code_page *mmu_code_page(struct vcpu *cpu, gpa_t page);
+/* Makes all vCPUs forget the code of a page; the others do it soon. */
+void mmu_forget_page(struct vcpu *cpu, gpa_t page);
 /* Forgets all code of all pages (the engine's arena is full). */
 void mmu_forget_all_code(struct vcpu *cpu);
 

@@ -26,6 +26,9 @@ struct mmu {
     uint64_t rights_config;         /* CR0/CR4/EFER bits the entries rest on */
     bool slow;                      /* alignment checks or watchpoints */
 
+    struct shadow_tables
+        *shadow; /* shadow.c; NULL: user code is not run natively */
+
     code_forget_fn *forget;
     struct code_page **by_page; /* by RAM page number */
     struct mmu_inbox inbox;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mmu/shadow.h"
 #include "x86/debug.h"
 #include "x86/trace.h"
 
@@ -72,6 +73,7 @@ static void flush_all(struct vcpu *cpu)
     struct mmu *m = mmu_of(cpu);
 
     cpu->stats.count[CTR_TLB_FLUSH]++;
+    shadow_drop_all(cpu);
     memset(m->pcid_gen, 0, sizeof(m->pcid_gen));
     flush_high(cpu);
     flush_low(cpu);
@@ -81,6 +83,7 @@ static void flush_all(struct vcpu *cpu)
 static void flush_local(struct vcpu *cpu)
 {
     cpu->stats.count[CTR_TLB_FLUSH]++;
+    shadow_flush_pcid(cpu, current_pcid(cpu));
     flush_low(cpu);
     if (mmu_of(cpu)->high_local)
         flush_high(cpu);
@@ -92,6 +95,7 @@ static void flush_pcid(struct vcpu *cpu, unsigned pcid)
         flush_local(cpu);
         return;
     }
+    shadow_flush_pcid(cpu, pcid);
     mmu_of(cpu)->pcid_gen[pcid & (MMU_GENERATIONS - 1)] = 0;
 }
 
@@ -108,12 +112,15 @@ static void flush_page(struct vcpu *cpu, gva_t gva)
             /* a global one may have been cached in other PCIDs too */
             memset(m->pcid_gen, 0, sizeof(m->pcid_gen));
             flush_low(cpu);
+            shadow_drop_all(cpu);
         }
         return;
     }
     for (unsigned i = 0; i < TLB_MODES; i++)
         memset(&m->tlb[i][gva >> PAGE_SHIFT & (TLB_SIZE - 1)], 0,
                sizeof(struct tlb_entry));
+    if (!half)
+        shadow_flush_page(cpu, current_pcid(cpu), gva);
 }
 
 static void switch_cr3(struct vcpu *cpu, bool keep)
@@ -128,6 +135,7 @@ static void switch_cr3(struct vcpu *cpu, bool keep)
         return;
     }
     cpu->stats.count[CTR_TLB_FLUSH]++;
+    shadow_flush_pcid(cpu, current_pcid(cpu));
     flush_low(cpu);
 }
 
@@ -384,7 +392,8 @@ int mmu_fetch(struct vcpu *cpu, gva_t gva, const uint8_t **host, gpa_t *gpa)
 bool tlb_protect(struct vcpu *cpu, const uint8_t *host)
 {
     struct mmu *m = mmu_of(cpu);
-    bool had = false;
+    bool had =
+        shadow_protect(cpu, (uint64_t)(host - cpu->mem->ram) / PAGE_SIZE);
 
     for (unsigned i = 0; i < TLB_MODES; i++) {
         for (unsigned j = 0; j < TLB_SIZE; j++) {

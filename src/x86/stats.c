@@ -20,6 +20,18 @@ const char *vcpu_counter_name(enum vcpu_counter counter)
         [CTR_BLOCK_BUILT] = "blocks-built",
         [CTR_CODE_DROPPED] = "code-pages-dropped",
         [CTR_STEP] = "single-steps",
+        [CTR_DIRECT] = "direct-runs",
+        [CTR_DIRECT_CALL] = "direct-system-calls",
+        [CTR_DIRECT_FILL] = "direct-hidden-faults",
+        [CTR_DIRECT_FAULT] = "direct-true-faults",
+        [CTR_DIRECT_TRAP] = "direct-traps",
+        [CTR_DIRECT_TAINT] = "direct-tainted-pages",
+        [CTR_DIRECT_KICK] = "direct-kicks",
+        [CTR_SHADOW_PAGE] = "shadow-pages",
+        [CTR_SHADOW_DROP] = "shadow-drops",
+        [CTR_SHADOW_FLUSH] = "shadow-flushes",
+        [CTR_STUB] = "stubs-started",
+        [CTR_STUB_ODD] = "stubs-killed",
     };
 
     return counter < CTR_COUNT ? names[counter] : "";

@@ -66,6 +66,18 @@ enum vcpu_counter {
     CTR_BLOCK_BUILT,
     CTR_CODE_DROPPED, /* pages whose code was forgotten */
     CTR_STEP,         /* instructions run one by one */
+    CTR_DIRECT,       /* user code began to run natively */
+    CTR_DIRECT_CALL,  /* and stopped: a system call, */
+    CTR_DIRECT_FILL,  /* a fault that the guest does not see, */
+    CTR_DIRECT_FAULT, /* one that it does, */
+    CTR_DIRECT_TRAP,  /* an instruction that is to be emulated, */
+    CTR_DIRECT_TAINT, /* a page that is to be interpreted, */
+    CTR_DIRECT_KICK,  /* something else to do for the vCPU */
+    CTR_SHADOW_PAGE,  /* pages mapped */
+    CTR_SHADOW_DROP,  /* and dropped alone */
+    CTR_SHADOW_FLUSH, /* spaces dropped as a whole */
+    CTR_STUB,         /* processes started */
+    CTR_STUB_ODD,     /* and killed for what they did */
     CTR_COUNT,
 };
 

@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/state.h"
 #include "x86/cpuid.h"
@@ -22,7 +24,13 @@
 
 void vcpu_attn_set(struct vcpu *cpu, uint32_t bits)
 {
+    pid_t pid;
+
     atomic_fetch_or(&cpu->attn, bits);
+    /* whoever sets it looks at attn after that */
+    pid = atomic_load(&cpu->runs_in);
+    if (unlikely(pid))
+        syscall(SYS_kill, pid, VCPU_KICK_SIGNAL);
     if (cpu->wake)
         cpu->wake(cpu);
 }
@@ -45,6 +53,9 @@ static void attn_step(struct vcpu *cpu, bool on)
 void vcpu_update_rflags(struct vcpu *cpu)
 {
     uint32_t mask = ~0u;
+
+    if (cpu->cross_block && (cpu->cpl == 3) != cpu->was_user)
+        cpu->break_block = true;
 
     if (!(cpu->rflags & FLAG_IF))
         mask &= ~(uint32_t)ATTN_INTR;

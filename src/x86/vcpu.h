@@ -14,6 +14,7 @@
 
 #include <setjmp.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "base/clock.h"
 #include "mem/guest_mem.h"
@@ -151,6 +152,8 @@ struct vcpu {
     uint8_t cpl;
     uint8_t shadow;   /* enum shadow: no interrupt before the next insn */
     bool break_block; /* leave the block after this instruction */
+    bool cross_block; /* and after those that enter or leave user mode */
+    bool was_user;    /* with cross_block: CPL 3, when that was last told */
     uint8_t in_block; /* retired of this block and not yet taken off budget */
     uint64_t rflags;  /* everything but CF PF AF ZF SF OF when lazy */
 
@@ -194,6 +197,11 @@ struct vcpu {
     const struct vcpu_mmu_ops *mmu;
     const struct vcpu_intr_ops *intr;
     void *intr_ctx;
+    /*
+     * The process that runs its user code now, and is to be sent
+     * VCPU_KICK_SIGNAL so that somebody looks at attn; or 0.
+     */
+    _Atomic pid_t runs_in;
     /* The machine's: ends a halted vCPU's sleep. Any thread; may be NULL. */
     void (*wake)(struct vcpu *cpu);
     /*
@@ -211,6 +219,7 @@ struct vcpu {
     struct tracer *tracer; /* x86/trace.h; set while trace is not 0 */
     void *mmu_state;       /* mmu/ */
     void *engine_state;    /* engine/ */
+    void *direct; /* engine/direct/; NULL: no user code runs natively */
     /*
      * Instructions retired, see vcpu_insns(). Counting down lets the end of
      * a block see its limit in the subtraction's sign.
@@ -221,6 +230,8 @@ struct vcpu {
     struct vcpu_stats stats;
     struct vcpu_history history; /* for people */
 };
+
+#define VCPU_KICK_SIGNAL 23 /* SIGURG; <signal.h>'s raise() is another */
 
 /* From any thread; wakes a halted vCPU through its machine's wake hook. */
 void vcpu_attn_set(struct vcpu *cpu, uint32_t bits);

@@ -308,6 +308,18 @@ bool walk_peek(struct vcpu *cpu, gva_t gva, struct walk *w)
     return walk_explain(cpu, gva, &s, w) == WALK_IS_MAPPED;
 }
 
+bool walk_used(struct vcpu *cpu, gva_t gva, struct walk *w)
+{
+    struct walk_steps s;
+    uint64_t used = PTE_A;
+
+    if (walk_explain(cpu, gva, &s, w) != WALK_IS_MAPPED)
+        return false;
+    for (unsigned i = 0; i < s.n; i++)
+        used &= s.entry[i];
+    return used || !(cpu->cr0 & CR0_PG);
+}
+
 int walk_load_pdptes(struct vcpu *cpu, uint64_t cr3, uint64_t pdpte[4])
 {
     for (unsigned i = 0; i < 4; i++) {

@@ -52,6 +52,9 @@ bool walk_allows(const struct vcpu *cpu, unsigned rights, unsigned access,
  */
 bool walk_peek(struct vcpu *cpu, gva_t gva, struct walk *w);
 
+/* As walk_peek(), and A is set on all levels: no walk would change that. */
+bool walk_used(struct vcpu *cpu, gva_t gva, struct walk *w);
+
 /* As walk_peek(), and on the way tells the entries and what ended it. */
 enum walk_end { WALK_IS_MAPPED, WALK_IS_ABSENT, WALK_IS_RESERVED };
 enum walk_end walk_explain(struct vcpu *cpu, gva_t gva, struct walk_steps *s,
