@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cmd/options.h"
+#include "engine/direct/stub.h"
 #include "engine/engine.h"
 #include "x86/cpuid.h"
 
@@ -116,6 +117,16 @@ static void doctor_firmware(void)
     doctor_row("firmware", "no", "to boot from a disk: package seabios");
 }
 
+/* What native engines cannot hide from user code without the host's help. */
+static void doctor_cpuid(void)
+{
+    bool faults = stub_cpuid_faults();
+
+    doctor_row("CPUID faulting", faults ? "yes" : "no",
+               faults ? "natively run user code cannot see the host's"
+                      : "pages with CPUID in them are not run natively");
+}
+
 static void doctor_limits(void)
 {
     char buf[64];
@@ -149,6 +160,7 @@ static void doctor_host(void)
     doctor_kvm();
     doctor_memory();
     doctor_firmware();
+    doctor_cpuid();
     doctor_limits();
 }
 

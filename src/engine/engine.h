@@ -34,6 +34,8 @@ struct engine_ops {
 
     /* run() honours vcpu_set_limit() to the instruction. */
     bool exact;
+    /* Code reads the host's TSC where the guest's has no offset from it. */
+    bool host_tsc;
 
     /* Optional: NULL where the engine caches nothing. Any thread. */
     void (*forget_code)(struct vcpu *cpu, gpa_t page);

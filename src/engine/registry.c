@@ -11,6 +11,7 @@
 
 const struct engine_ops *const engines[] = {
     &engine_interp,
+    &engine_trap,
     &engine_interp_plain, /* the last: auto never gets to it */
     NULL,
 };

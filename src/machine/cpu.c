@@ -381,7 +381,7 @@ void machine_cpus_reset(struct machine *m)
 
         atomic_store(&cpu->attn, 0);
         vcpu_reset(cpu, false);
-        cpu->tsc_offset = 0 - tsc;
+        cpu->tsc_offset = m->cfg->engine->host_tsc && !m->det ? 0 : 0 - tsc;
         cpu->shutdown = false;
         /* All but the first wait for INIT and SIPI [SDM 3A 8.4]. */
         cpu->wait_sipi = cpu->halted = i != 0;

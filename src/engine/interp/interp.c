@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
+#include "engine/direct/direct.h"
 #include "engine/engine.h"
 #include "engine/interp/interp.h"
 #include "x86/cpuid.h"
@@ -376,6 +377,21 @@ static int run_blocks(struct vcpu *cpu)
     }
 }
 
+/* User code, where some of it runs natively. */
+static int run_user(struct vcpu *cpu)
+{
+    switch (direct_run(cpu)) {
+    case DIRECT_STEP:
+        return step_one(cpu);
+    case DIRECT_EXCEPTION:
+        return event_exception(cpu);
+    case DIRECT_AGAIN:
+        return RUN_ON;
+    default:
+        return run_blocks(cpu);
+    }
+}
+
 /* A block might run past the limit. */
 static int step_to_limit(struct vcpu *cpu)
 {
@@ -397,9 +413,14 @@ static int interp_run(struct vcpu *cpu, struct error *err)
     (void)err;
     cpu->gpr[R_ZERO] = 0;
     do {
-        if (unlikely(vcpu_limit_near(cpu)) && vcpu_at_limit(cpu)) {
+        if (unlikely(vcpu_limit_near(cpu)) &&
+            !(cpu->direct && direct_chunk_over(cpu)) && vcpu_at_limit(cpu)) {
             exit = ENGINE_LIMIT;
             break;
+        }
+        if (cpu->cross_block && (cpu->cpl == 3) != cpu->was_user) {
+            cpu->was_user = cpu->cpl == 3;
+            direct_crossed(cpu, cpu->was_user);
         }
         if (vcpu_attn(cpu) || cpu->halted || cpu->db_pending)
             exit = events(cpu);
@@ -408,6 +429,7 @@ static int interp_run(struct vcpu *cpu, struct error *err)
         if (exit == RUN_ON && !cpu->halted && !vcpu_attn(cpu) &&
             !cpu->db_pending)
             exit = unlikely(vcpu_limit_near(cpu)) ? step_to_limit(cpu)
+                   : cpu->direct && cpu->cpl == 3 ? run_user(cpu)
                                                   : run_blocks(cpu);
     } while (exit == RUN_ON);
     flags_sync(cpu);
@@ -442,5 +464,37 @@ const struct engine_ops engine_interp_plain = {
     .kick = interp_kick,
     .vcpu_fini = interp_fini,
     .exact = true,
+    .forget_code = interp_forget,
+};
+
+/* --- with user code on the CPU itself --- */
+
+static int trap_init(struct vcpu *cpu, struct error *err)
+{
+    if (interp_init(cpu, err))
+        return -err->code;
+    if (direct_init(cpu, err)) {
+        interp_fini(cpu);
+        return -err->code;
+    }
+    cpu->cross_block = true;
+    return 0;
+}
+
+static void trap_fini(struct vcpu *cpu)
+{
+    direct_fini(cpu);
+    interp_fini(cpu);
+}
+
+const struct engine_ops engine_trap = {
+    .name = "trap",
+    .summary = "user code on the CPU, in processes; the kernel interpreted",
+    .probe = direct_probe,
+    .vcpu_init = trap_init,
+    .run = interp_run,
+    .kick = interp_kick,
+    .vcpu_fini = trap_fini,
+    .host_tsc = true,
     .forget_code = interp_forget,
 };

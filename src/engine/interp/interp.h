@@ -6,3 +6,5 @@
 
 extern const struct engine_ops engine_interp;
 extern const struct engine_ops engine_interp_plain;
+/* With engine/direct/ for user code. */
+extern const struct engine_ops engine_trap;

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * direct.c - a vCPU's user code in its stubs: enter, stop, and why.
+ *
+ * Whatever a stub cannot do by itself is done by the interpreter, one
+ * instruction of it: a system call, an exception, a store to a page that holds
+ * decoded code. So nothing of the architecture is written down here twice.
+ */
+#include "engine/direct/direct_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "engine/direct/scan.h"
+#include "x86/walk.h"
+
+#define SLOT_BITS  39 /* of address space, an entry of the top-level table */
+#define SLOT_FIRST 32
+#define SLOTS      128
+#define CHUNK_MIN  2000 /* instructions, in a page that is tainted */
+#define CHUNK_MAX  2000000
+
+/* --- stubs --- */
+
+/* No top-level entry: nothing of the guest's is, or can be touched, there. */
+static bool slot_free(struct vcpu *cpu, uint64_t base)
+{
+    gpa_t at = (cpu->cr3 & (BIT64(PHYS_BITS) - 1) & ~PAGE_OFFSET) +
+               8 * (base >> SLOT_BITS);
+    uint64_t entry;
+
+    return guest_mem_read(cpu->mem, at, &entry, sizeof(entry)) || !(entry & 1);
+}
+
+/* Somewhere in a free slot; 0: there is none. */
+static uint64_t choose_base(struct vcpu *cpu)
+{
+    uint64_t r = 0;
+
+    if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
+        return 0;
+    for (unsigned i = 0; i < SLOTS; i++) {
+        uint64_t base = (SLOT_FIRST + (r + i) % SLOTS) << SLOT_BITS;
+
+        if (slot_free(cpu, base))
+            return base + (r >> 16 & 0xfffff) * (64 * KiB);
+    }
+    return 0;
+}
+
+static void stub_odd(struct vcpu *cpu, struct stub *s)
+{
+    cpu->stats.count[CTR_STUB_ODD]++;
+    log_debug("vCPU %u: ended a stub process that was tampered with",
+              cpu->index);
+    stub_end(s);
+}
+
+/* The stub of the current space, with what was dropped gone. NULL: none. */
+static struct stub *stub_get(struct vcpu *cpu, struct shadow_space *sp)
+{
+    struct direct *d = direct_of(cpu);
+    struct stub *s = &d->stub[sp->index];
+    struct error err;
+    uint64_t base;
+    int rc = 0;
+
+    if (s->pid && !slot_free(cpu, s->base))
+        stub_end(s); /* the guest wants the place */
+    if (!s->pid) {
+        base = choose_base(cpu);
+        if (!base)
+            return NULL;
+        if (stub_start(s, base, cpu->mem->memfd, &err)) {
+            log_warn("%s; user code is interpreted from here", err.msg);
+            d->broken = true;
+            return NULL;
+        }
+        cpu->stats.count[CTR_STUB]++;
+        d->tsc_traps[sp->index] = false;
+        shadow_clear(cpu, sp);
+    }
+    if (sp->runs > SHADOW_RUNS)
+        shadow_flush_pcid(cpu, sp->pcid);
+    if (sp->drop_all)
+        rc = stub_unmap_all(s);
+    for (unsigned i = 0; i < sp->drops && !rc; i++)
+        rc = stub_unmap(s, sp->drop[i].at, sp->drop[i].len);
+    shadow_dropped(sp);
+    if (!rc && d->tsc_traps[sp->index] != (cpu->tsc_offset != 0)) {
+        d->tsc_traps[sp->index] = cpu->tsc_offset != 0;
+        rc = stub_trap_tsc(s, cpu->tsc_offset != 0);
+    }
+    if (rc)
+        stub_odd(cpu, s);
+    return rc ? NULL : s;
+}
+
+/* --- stops --- */
+
+static int sink_map(void *ctx, gva_t at, uint64_t len, int prot, uint64_t off)
+{
+    return stub_map(ctx, at, len, prot, off);
+}
+
+static bool sink_native(void *ctx, const uint8_t *page)
+{
+    (void)ctx;
+    return !scan_sensitive(page);
+}
+
+/* Go on natively? Otherwise *next says what to do. */
+static bool stop_fault(struct vcpu *cpu, struct stub *s,
+                       struct shadow_space *sp, enum direct_next *next)
+{
+    const struct stub_frame *f = stub_frame(s);
+    uint64_t error = f->reg[FRAME_ERROR];
+    unsigned access = error & PF_I   ? ACC_FETCH
+                      : error & PF_W ? ACC_WRITE
+                                     : ACC_READ;
+    struct shadow_sink sink = {.ctx = s,
+                               .map = sink_map,
+                               .native = sink_native,
+                               .hole = s->base,
+                               .hole_end = s->base + STUB_SIZE};
+
+    switch (shadow_fill(cpu, sp, f->reg[FRAME_CR2], access, &sink)) {
+    case SHADOW_FILLED:
+        cpu->stats.count[CTR_DIRECT_FILL]++;
+        return true;
+    case SHADOW_FAULT:
+        cpu->stats.count[CTR_DIRECT_FAULT]++;
+        *next = DIRECT_EXCEPTION;
+        return false;
+    case SHADOW_TAINTED:
+        cpu->stats.count[CTR_DIRECT_TAINT]++;
+        *next = DIRECT_INTERPRET;
+        return false;
+    default:
+        cpu->stats.count[CTR_DIRECT_TRAP]++;
+        *next = DIRECT_STEP;
+        return false;
+    }
+}
+
+/* The system call's own instruction is to be run. */
+static void rewind_call(struct vcpu *cpu, const struct stub_frame *f)
+{
+    uint64_t vsyscall = 0xffffffffff600000ull;
+
+    cpu->stats.count[CTR_DIRECT_CALL]++;
+    if (f->address - vsyscall < PAGE_SIZE) {
+        /* the host has returned from a page that is not the guest's */
+        cpu->rip = f->address;
+        cpu->gpr[R_RSP] -= 8;
+        return;
+    }
+    cpu->rip -= 2;
+}
+
+/* INT3 and the like are told of when they are done. */
+static void rewind_trap(struct vcpu *cpu, const struct stub_frame *f)
+{
+    uint8_t last = 0;
+    struct walk w;
+
+    cpu->stats.count[CTR_DIRECT_TRAP]++;
+    if (f->reg[FRAME_TRAP] != EXC_BP && f->reg[FRAME_TRAP] != EXC_DB)
+        return;
+    if (walk_peek(cpu, cpu->rip - 1, &w) &&
+        guest_mem_read(cpu->mem, w.gpa, &last, 1))
+        return;
+    if (f->reg[FRAME_TRAP] == EXC_DB && last != 0xf1) {
+        cpu->db_pending = true; /* it has set TF */
+        cpu->db_bits |= BIT64(14);
+        return;
+    }
+    cpu->rip -= last == 0xcc || last == 0xf1 ? 1 : 2;
+}
+
+/* Behind a page that is not to run natively: how far to interpret. */
+static void chunk_begin(struct vcpu *cpu)
+{
+    struct direct *d = direct_of(cpu);
+
+    d->chunk = MAX(MIN(2 * d->chunk, CHUNK_MAX), CHUNK_MIN);
+    d->chunk_end = vcpu_insns(cpu) + d->chunk;
+    vcpu_set_limit(cpu, d->chunk_end);
+}
+
+bool direct_chunk_over(struct vcpu *cpu)
+{
+    struct direct *d = direct_of(cpu);
+
+    if (!d->chunk_end)
+        return false;
+    d->chunk_end = 0;
+    vcpu_set_limit(cpu, VCPU_NO_LIMIT);
+    return true;
+}
+
+static enum direct_next stopped(struct vcpu *cpu, struct stub *s,
+                                enum stub_why why, enum direct_next next)
+{
+    struct direct *d = direct_of(cpu);
+
+    if (frame_take(cpu, s)) {
+        stub_odd(cpu, s);
+        return DIRECT_INTERPRET;
+    }
+    if (why == STUB_CALLED)
+        rewind_call(cpu, stub_frame(s));
+    else if (why == STUB_TRAPPED)
+        rewind_trap(cpu, stub_frame(s));
+    if (next == DIRECT_INTERPRET)
+        chunk_begin(cpu);
+    else
+        d->chunk = 0;
+    return cpu->db_pending ? DIRECT_AGAIN : next;
+}
+
+/* A stub did what it must not, or died, in the middle of the guest's code. */
+static enum direct_next tampered(struct vcpu *cpu, struct stub *s)
+{
+    stub_odd(cpu, s);
+    raise_gp(cpu, 0); /* where it had begun: the rest is lost */
+    return DIRECT_EXCEPTION;
+}
+
+/* Runs until something is to be done that a stub cannot do. */
+static enum direct_next run_stub(struct vcpu *cpu, struct shadow_space *sp,
+                                 struct stub *s)
+{
+    struct policy *p = direct_of(cpu)->now;
+    enum direct_next next = DIRECT_AGAIN;
+    bool retried = false;
+
+    for (;;) {
+        enum stub_why why = STUB_KICKED;
+        uint64_t t0;
+        int rc;
+
+        atomic_store(&cpu->runs_in, s->pid);
+        if (vcpu_attn(cpu)) {
+            atomic_store(&cpu->runs_in, 0);
+            return stopped(cpu, s, why, next);
+        }
+        t0 = __builtin_ia32_rdtsc();
+        rc = stub_resume(s);
+        policy_stopped(p, __builtin_ia32_rdtsc() - t0);
+        atomic_store(&cpu->runs_in, 0);
+        if (rc == -ENOMEM && !retried) {
+            /* too many mappings: begin again without any */
+            retried = true;
+            shadow_flush_pcid(cpu, sp->pcid);
+            if (!stub_unmap_all(s)) {
+                shadow_dropped(sp);
+                continue;
+            }
+        }
+        why = rc ? STUB_ODD : stub_why(s);
+        switch (why) {
+        case STUB_FAULTED:
+            if (stop_fault(cpu, s, sp, &next))
+                continue;
+            return stopped(cpu, s, why, next);
+        case STUB_KICKED:
+            cpu->stats.count[CTR_DIRECT_KICK]++;
+            return stopped(cpu, s, why, DIRECT_AGAIN);
+        case STUB_CALLED:
+        case STUB_TRAPPED:
+            return stopped(cpu, s, why, DIRECT_STEP);
+        default:
+            return tampered(cpu, s);
+        }
+    }
+}
+
+/* --- for the run loop --- */
+
+enum direct_next direct_run(struct vcpu *cpu)
+{
+    struct direct *d = direct_of(cpu);
+    struct shadow_space *sp;
+    struct stub *s;
+
+    if (!d->now || !d->now->native || d->chunk_end || d->broken ||
+        !frame_fits(cpu) || cpu->mem->private)
+        return DIRECT_INTERPRET;
+    sp = shadow_current(cpu);
+    s = stub_get(cpu, sp);
+    if (!s)
+        return DIRECT_INTERPRET;
+    cpu->stats.count[CTR_DIRECT]++;
+    frame_put(cpu, s);
+    return run_stub(cpu, sp, s);
+}
+
+void direct_crossed(struct vcpu *cpu, bool user)
+{
+    direct_chunk_over(cpu);
+    if (user)
+        policy_entered(cpu);
+    else
+        policy_left(cpu);
+}
+
+static gva_t lowest_address(void)
+{
+    FILE *f = fopen("/proc/sys/vm/mmap_min_addr", "re");
+    unsigned long long low = 0;
+
+    if (!f || fscanf(f, "%llu", &low) != 1)
+        low = 64 * KiB;
+    if (f)
+        fclose(f);
+    return align_up(low, PAGE_SIZE);
+}
+
+int direct_probe(struct error *err)
+{
+    return stub_probe(err);
+}
+
+int direct_init(struct vcpu *cpu, struct error *err)
+{
+    struct direct *d = calloc(1, sizeof(*d));
+
+    if (!d)
+        return error_set(err, ENOMEM, "out of memory");
+    for (unsigned i = 0; i < SHADOW_SPACES; i++)
+        d->stub[i].notify = d->stub[i].area_fd = -1;
+    if (shadow_init(cpu, lowest_address(), err)) {
+        free(d);
+        return -err->code;
+    }
+    cpu->direct = d;
+    return 0;
+}
+
+void direct_fini(struct vcpu *cpu)
+{
+    struct direct *d = direct_of(cpu);
+
+    if (!d)
+        return;
+    for (unsigned i = 0; i < SHADOW_SPACES; i++)
+        stub_end(&d->stub[i]);
+    shadow_fini(cpu);
+    free(d);
+    cpu->direct = NULL;
+}

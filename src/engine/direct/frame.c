@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * frame.c - registers, between the vCPU and the frame of a stub's signal.
+ *
+ * What comes from the frame may have been made up by the guest: it is used as
+ * user code could have set it, and no bit more.
+ */
+#include "engine/direct/direct_int.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "x86/cpuid.h"
+#include "x86/flags.h"
+#include "x86/fpu.h"
+#include "x86/msr.h"
+
+/* RFLAGS that user mode can change with IOPL 0. */
+#define USER_FLAGS                                                             \
+    (FLAG_STATUS | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID)
+
+#define FP_X87  1u
+#define FP_SSE  2u
+#define FP_AVX  4u
+#define FX_TAIL 160 /* where the XMM registers begin */
+
+static const uint8_t frame_of[16] = {
+    [R_RAX] = FRAME_RAX, [R_RCX] = FRAME_RCX, [R_RDX] = FRAME_RDX,
+    [R_RBX] = FRAME_RBX, [R_RSP] = FRAME_RSP, [R_RBP] = FRAME_RBP,
+    [R_RSI] = FRAME_RSI, [R_RDI] = FRAME_RDI, [R_R8] = FRAME_R8,
+    [R_R9] = 1,          [R_R10] = 2,         [R_R11] = 3,
+    [R_R12] = 4,         [R_R13] = 5,         [R_R14] = 6,
+    [R_R15] = FRAME_R15,
+};
+
+bool frame_fits(const struct vcpu *cpu)
+{
+    return cpu->code_width == 8 && !cpu->seg_base[SEG_CS] &&
+           !(cpu->rflags & FLAG_TF) && !(cpu->dr7 & 0xff) &&
+           !(cpu->cr0 & (CR0_TS | CR0_EM)) && (cpu->cr0 & CR0_PG) &&
+           (cpu->cr4 & CR4_OSFXSR) && !(cpu->cr4 & CR4_TSD) && !cpu->ldtr.sel &&
+           cpu->shadow == SHADOW_NONE && !cpu->trace && !cpu->debug &&
+           !cpu->clock;
+}
+
+static void fp_put(const struct vcpu *cpu, struct stub *s)
+{
+    struct stub_fp *fp = stub_fp(s);
+
+    memcpy(fp->fx, cpu->fpu.fx, FX_TAIL);
+    memcpy(fp->fx + 24, &cpu->fpu.mxcsr, sizeof(uint32_t));
+    memset(fp->fx + 28, 0xff, 4); /* MXCSR's mask: not loaded */
+    for (unsigned i = 0; i < 16; i++) {
+        memcpy(fp->fx + FX_TAIL + 16 * i, cpu->fpu.ymm[i], 16);
+        memcpy(fp->ymm_high[i], cpu->fpu.ymm[i] + 16, 16);
+    }
+    memcpy(fp->software, s->software, sizeof(s->software));
+    memset(&fp->present, 0, 64);
+    fp->present = FP_X87 | FP_SSE | FP_AVX;
+}
+
+static void fp_take(struct vcpu *cpu, struct stub *s)
+{
+    const struct stub_fp *fp = stub_fp(s);
+    uint64_t present = fp->present;
+    uint32_t mxcsr;
+
+    if (present & FP_X87) {
+        memcpy(cpu->fpu.fx, fp->fx, FX_TAIL);
+    } else {
+        memset(cpu->fpu.fx, 0, FX_TAIL);
+        cpu->fpu.fx[FX_FCW] = 0x7f;
+        cpu->fpu.fx[FX_FCW + 1] = 3;
+    }
+    memcpy(&mxcsr, fp->fx + 24, sizeof(mxcsr));
+    cpu->fpu.mxcsr = mxcsr & 0xffff;
+    for (unsigned i = 0; i < 16; i++) {
+        if (present & FP_SSE)
+            memcpy(cpu->fpu.ymm[i], fp->fx + FX_TAIL + 16 * i, 16);
+        else
+            memset(cpu->fpu.ymm[i], 0, 16);
+        if (present & FP_AVX)
+            memcpy(cpu->fpu.ymm[i] + 16, fp->ymm_high[i], 16);
+        else
+            memset(cpu->fpu.ymm[i] + 16, 0, 16);
+    }
+}
+
+void frame_put(struct vcpu *cpu, struct stub *s)
+{
+    struct stub_frame *f = stub_frame(s);
+    uint64_t flags = flags_get(cpu);
+
+    *f = s->first;
+    for (unsigned i = 0; i < 16; i++)
+        f->reg[frame_of[i]] = cpu->gpr[i];
+    f->reg[FRAME_RIP] = cpu->rip;
+    f->reg[FRAME_FLAGS] = flags;
+    stub_comm(s)->flags = FLAG_FIXED | (flags & (FLAG_NT | FLAG_ID));
+    stub_comm(s)->fs_base = cpu->seg[SEG_FS].base;
+    stub_comm(s)->gs_base = cpu->seg[SEG_GS].base;
+    fp_put(cpu, s);
+}
+
+static bool canonical(uint64_t a)
+{
+    return (uint64_t)((int64_t)a >> 47) + 1 <= 1;
+}
+
+int frame_take(struct vcpu *cpu, struct stub *s)
+{
+    const struct stub_frame *f = stub_frame(s);
+    uint64_t fs = stub_comm(s)->fs_base, gs = stub_comm(s)->gs_base;
+
+    if (!canonical(fs) || !canonical(gs) || !canonical(f->reg[FRAME_RIP]))
+        return -EPROTO;
+    for (unsigned i = 0; i < 16; i++)
+        cpu->gpr[i] = f->reg[frame_of[i]];
+    cpu->rip = f->reg[FRAME_RIP];
+    flags_sync(cpu);
+    cpu->rflags = (cpu->rflags & ~USER_FLAGS) |
+                  (f->reg[FRAME_FLAGS] & USER_FLAGS) | FLAG_FIXED;
+    cpu->seg[SEG_FS].base = cpu->seg_base[SEG_FS] = fs;
+    cpu->seg[SEG_GS].base = cpu->seg_base[SEG_GS] = gs;
+    fp_take(cpu, s);
+    vcpu_update_rflags(cpu);
+    return 0;
+}

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stub.c - starting a stub process, and talking to it.
+ *
+ * It is a program of two hundred bytes that maps the stub's area and makes the
+ * calls that it finds there; so everything that it does to itself, from its
+ * signal handlers to its filters, is a list that is written here.
+ */
+#include "engine/direct/stub.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "engine/direct/filter.h"
+
+/* The descriptors that it is born with. */
+enum { FD_RAM = 3, FD_AREA, FD_SOCKET, FD_LAST };
+
+#define TRAP_PF   14                /* #PF's vector */
+#define USER_END  0x7ffffffff000ull /* of a process's addresses */
+#define MAP_GUEST (MAP_SHARED | MAP_FIXED | MAP_POPULATE)
+
+#ifndef HWCAP2_FSGSBASE
+#define HWCAP2_FSGSBASE 2
+#endif
+
+/* As the kernel has it, not as libc does. */
+struct action {
+    uint64_t handler, flags, restorer, mask;
+};
+
+/* What the calls at the start point to; on the signal stack, then wiped. */
+struct start {
+    struct action action;
+    uint64_t mask;
+    struct {
+        uint64_t at, flags, size;
+    } stack;
+    struct rlimit no_core;
+    struct __user_cap_header_struct cap_head;
+    struct __user_cap_data_struct cap[2];
+    struct {
+        uint64_t len, insn;
+    } prog[2];
+    struct stub_filter filter[2];
+    struct msghdr msg;
+    struct iovec iov;
+    char control[CMSG_SPACE(sizeof(int))];
+};
+_Static_assert(STUB_KICK_SIGNAL == SIGURG, "it interrupts nothing else");
+_Static_assert(sizeof(struct start) < STUB_STACK_SIZE, "it fits");
+
+/* --- calls --- */
+
+static void call(struct stub *s, uint64_t nr, uint64_t a, uint64_t b,
+                 uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+    rf_assert(s->queued < STUB_CALLS);
+    stub_comm(s)->call[s->queued++] =
+        (struct stub_call){nr, {a, b, c, d, e, f}};
+}
+
+#define CALL4(s, nr, a, b, c, d) call(s, nr, a, b, c, d, 0, 0)
+
+static uint64_t in_stub(const struct stub *s, const void *p)
+{
+    return s->base + (uint64_t)((const uint8_t *)p - s->area);
+}
+
+bool stub_cpuid_faults(void)
+{
+    return !syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1); /* as it is */
+}
+
+static void put_filters(struct stub *s, struct start *st)
+{
+    uint64_t stopped = s->base + (uint64_t)(stub_stopped - stub_code);
+
+    filter_stop(&st->filter[0], stopped);
+    filter_guest(&st->filter[1], s->base, stopped, FD_RAM, s->secret);
+    for (unsigned i = 0; i < 2; i++) {
+        st->prog[i].len = st->filter[i].len;
+        st->prog[i].insn = in_stub(s, st->filter[i].insn);
+    }
+}
+
+/* The listener will be descriptor 0, the lowest that is free. */
+static void put_message(struct stub *s, struct start *st)
+{
+    struct cmsghdr *c = (struct cmsghdr *)st->control;
+
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memset(CMSG_DATA(c), 0, sizeof(int));
+    st->iov.iov_base = (void *)(uintptr_t)in_stub(s, st->control);
+    st->iov.iov_len = 1;
+    st->msg.msg_iov = (void *)(uintptr_t)in_stub(s, &st->iov);
+    st->msg.msg_iovlen = 1;
+    st->msg.msg_control = (void *)(uintptr_t)in_stub(s, st->control);
+    st->msg.msg_controllen = sizeof(st->control);
+}
+
+static void put_start(struct stub *s)
+{
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE,          SIGILL,
+                                  SIGTRAP, SIGSYS, STUB_KICK_SIGNAL};
+    struct start *st = (struct start *)(s->area + STUB_STACK);
+
+    st->action = (struct action){
+        s->base + (uint64_t)(stub_handler - stub_code),
+        SA_SIGINFO | SA_ONSTACK | 0x04000000 /* SA_RESTORER */, s->base, ~0ull};
+    st->stack.at = s->base + STUB_STACK;
+    st->stack.size = STUB_STACK_SIZE;
+    st->cap_head.version = _LINUX_CAPABILITY_VERSION_3;
+    put_filters(s, st);
+    put_message(s, st);
+
+    CALL4(s, SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0);
+    CALL4(s, SYS_sigaltstack, in_stub(s, &st->stack), 0, 0, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+        CALL4(s, SYS_rt_sigaction, (uint64_t)signals[i],
+              in_stub(s, &st->action), 0, 8);
+    CALL4(s, SYS_rt_sigprocmask, SIG_SETMASK, in_stub(s, &st->mask), 0, 8);
+    CALL4(s, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0);
+    CALL4(s, SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0);
+    if (stub_cpuid_faults())
+        CALL4(s, SYS_arch_prctl, ARCH_SET_CPUID, 0, 0, 0);
+    CALL4(s, SYS_setrlimit, RLIMIT_CORE, in_stub(s, &st->no_core), 0, 0);
+    CALL4(s, SYS_capset, in_stub(s, &st->cap_head), in_stub(s, st->cap), 0, 0);
+    CALL4(s, SYS_close_range, 0, 2, 0, 0);
+    CALL4(s, SYS_close_range, FD_LAST, ~0u, 0, 0);
+    CALL4(s, SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+          SECCOMP_FILTER_FLAG_NEW_LISTENER, in_stub(s, &st->prog[0]), 0);
+    CALL4(s, SYS_sendmsg, FD_SOCKET, in_stub(s, &st->msg), 0, 0);
+    CALL4(s, SYS_close_range, 0, 2, 0, 0);
+    CALL4(s, SYS_close_range, FD_RAM + 1, ~0u, 0, 0);
+    CALL4(s, SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, in_stub(s, &st->prog[1]),
+          0);
+    stub_comm(s)->count = s->queued;
+    stub_comm(s)->next = STUB_REPORT;
+}
+
+/* --- stops --- */
+
+/* Waits until it has stopped. */
+static int wait_stop(struct stub *s)
+{
+    union {
+        struct seccomp_notif n;
+        uint8_t room[512]; /* it grows with the kernel */
+    } u;
+
+    do {
+        memset(&u, 0, sizeof(u));
+        if (!ioctl(s->notify, SECCOMP_IOCTL_NOTIF_RECV, &u)) {
+            s->stop = u.n.id;
+            return 0;
+        }
+    } while (errno == EINTR);
+    return -EPROTO; /* it has died */
+}
+
+/* Lets it make the queued calls and do what is next, until the next stop. */
+static int go(struct stub *s, uint64_t next)
+{
+    struct seccomp_notif_resp answer = {.id = s->stop, .val = STUB_GO};
+    struct stub_comm *c = stub_comm(s);
+    int64_t error;
+
+    c->count = s->queued;
+    c->next = next;
+    c->error = 0;
+    if (!s->stop || ioctl(s->notify, SECCOMP_IOCTL_NOTIF_SEND, &answer))
+        return -EPROTO;
+    s->stop = 0;
+    if (wait_stop(s))
+        return -EPROTO;
+    s->queued = 0;
+    error = c->error;
+    if (!error)
+        return 0;
+    log_debug("stub: a call failed: %lld", (long long)error);
+    return error == -ENOMEM ? -ENOMEM : -EPROTO;
+}
+
+static int queue(struct stub *s, uint64_t nr, uint64_t a, uint64_t b,
+                 uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+    int rc = s->queued == STUB_CALLS ? go(s, STUB_REPORT) : 0;
+
+    if (!rc)
+        call(s, nr, a, b, c, d, e, f);
+    return rc;
+}
+
+int stub_map(struct stub *s, uint64_t at, uint64_t len, int prot, uint64_t off)
+{
+    rf_assert(at + len <= s->base || at >= s->base + STUB_SIZE);
+    return queue(s, SYS_mmap, at, len, (uint64_t)prot, s->secret[0] | MAP_GUEST,
+                 s->secret[1] | FD_RAM, off);
+}
+
+int stub_unmap(struct stub *s, uint64_t at, uint64_t len)
+{
+    rf_assert(at + len <= s->base || at >= s->base + STUB_SIZE);
+    return queue(s, SYS_munmap, at, len, 0, 0, 0, 0);
+}
+
+int stub_unmap_all(struct stub *s)
+{
+    uint64_t end = s->base + STUB_SIZE;
+    int rc = stub_unmap(s, 0, s->base);
+
+    return rc ? rc : stub_unmap(s, end, USER_END - end);
+}
+
+int stub_trap_tsc(struct stub *s, bool trap)
+{
+    return queue(s, SYS_prctl, PR_SET_TSC,
+                 trap ? PR_TSC_SIGSEGV : PR_TSC_ENABLE, 0, 0, 0, 0);
+}
+
+/* What the guest may have written there, and no signal's return may take. */
+static void mend_frame(struct stub *s)
+{
+    struct stub_frame *f = stub_frame(s);
+
+    f->uc_flags = s->first.uc_flags;
+    f->uc_link = 0;
+    f->stack = s->first.stack;
+    f->stack_flags = s->first.stack_flags;
+    f->stack_size = s->first.stack_size;
+    f->reg[FRAME_SELECTORS] = s->first.reg[FRAME_SELECTORS];
+    f->fp = s->first.fp;
+    f->mask = 0;
+    stub_comm(s)->frame = s->base + s->frame_at + sizeof(uint64_t);
+    stub_comm(s)->token = s->secret[2];
+}
+
+int stub_resume(struct stub *s)
+{
+    int rc;
+
+    mend_frame(s);
+    rc = go(s, STUB_RESUME);
+    if (rc)
+        return rc;
+    /* the kernel puts all frames at the same place; others are forged */
+    return stub_comm(s)->frame == s->base + s->frame_at ? 0 : -EPROTO;
+}
+
+enum stub_why stub_why(const struct stub *s)
+{
+    const struct stub_frame *f = stub_frame(s);
+
+    if (f->reg[FRAME_RIP] - s->base < STUB_SIZE)
+        return STUB_ODD; /* somebody jumped there */
+    switch (f->signo) {
+    case STUB_KICK_SIGNAL:
+        return STUB_KICKED;
+    case SIGSYS:
+        return STUB_CALLED;
+    case SIGBUS: /* no memory for a page, if it is not #AC */
+    case SIGSEGV:
+    case SIGFPE:
+    case SIGILL:
+    case SIGTRAP:
+        if (f->reg[FRAME_TRAP] == TRAP_PF)
+            return f->signo == SIGSEGV ? STUB_FAULTED : STUB_ODD;
+        return STUB_TRAPPED;
+    default:
+        return STUB_ODD;
+    }
+}
+
+/* --- starting --- */
+
+static int program_fd(uint64_t base)
+{
+    char image[512];
+    size_t len = (size_t)(stub_elf_end - stub_elf);
+    int fd = memfd_create("ringfence-stub", MFD_CLOEXEC), rc;
+
+    rf_assert(len <= sizeof(image));
+    memcpy(image, stub_elf, len);
+    memcpy(image + (stub_elf_base - stub_elf), &base, sizeof(base));
+    rc = fd < 0 ? -errno : fd_write(fd, image, len);
+    if (rc && fd >= 0)
+        close(fd);
+    return rc ? rc : fd;
+}
+
+static int open_area(struct stub *s)
+{
+    s->area_fd = memfd_create("ringfence-stub-area", MFD_CLOEXEC);
+    if (s->area_fd < 0 || ftruncate(s->area_fd, STUB_SIZE))
+        return -errno;
+    s->area = mmap(NULL, STUB_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+                   s->area_fd, 0);
+    if (s->area == MAP_FAILED) {
+        s->area = NULL;
+        return -errno;
+    }
+    memcpy(s->area, stub_code, (size_t)(stub_code_end - stub_code));
+    return 0;
+}
+
+/* In the child of vfork(): nothing but system calls. */
+static void become(int program, int ram, int area, int sock, const sigset_t *no)
+{
+    static char *const nothing[] = {"ringfence-stub", NULL};
+    int fd[3] = {ram, area, sock};
+
+    for (unsigned i = 0; i < 3; i++) /* out of the way of each other */
+        fd[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, 16);
+    program = fcntl(program, F_DUPFD_CLOEXEC, 16);
+    for (unsigned i = 0; i < 3; i++)
+        if (dup2(fd[i], FD_RAM + (int)i) < 0)
+            _exit(1);
+    setsid(); /* what a terminal sends is not for it */
+    sigprocmask(SIG_SETMASK, no, NULL);
+    syscall(SYS_execveat, program, "", nothing, nothing + 1, AT_EMPTY_PATH);
+    _exit(1);
+}
+
+static int receive_listener(int sock)
+{
+    char control[CMSG_SPACE(sizeof(int))] = {0}, byte;
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    struct cmsghdr *c;
+    int fd;
+
+    if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) <= 0)
+        return -EPROTO;
+    c = CMSG_FIRSTHDR(&msg);
+    if (!c || c->cmsg_type != SCM_RIGHTS)
+        return -EPROTO;
+    memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+    return fd;
+}
+
+static int spawn(struct stub *s, int ram)
+{
+    int program = program_fd(s->base), sock[2] = {-1, -1}, rc = 0;
+    sigset_t all, none, before;
+    pid_t pid;
+
+    if (program < 0)
+        return program;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock)) {
+        rc = -errno;
+        close(program);
+        return rc;
+    }
+    sigfillset(&all);
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid = vfork();
+    if (!pid)
+        become(program, ram, s->area_fd, sock[1], &none);
+    rc = pid < 0 ? -errno : 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    close(program);
+    close(sock[1]);
+    s->pid = pid > 0 ? pid : 0;
+    if (!rc) {
+        s->notify = receive_listener(sock[0]);
+        rc = MIN(s->notify, 0);
+    }
+    close(sock[0]);
+    return rc;
+}
+
+/* The first real frame: what all others will look like, and where. */
+static int first_frame(struct stub *s)
+{
+    const struct stub_frame *f;
+    uint64_t at;
+
+    stub_comm(s)->next = 0;
+    if (stub_unmap_all(s) || go(s, STUB_TRAP))
+        return -EPROTO;
+    at = stub_comm(s)->frame - s->base;
+    if (at < STUB_STACK || at > STUB_SIZE - sizeof(*f))
+        return -EPROTO;
+    s->frame_at = at;
+    f = stub_frame(s);
+    at = f->fp - s->base;
+    if (at < STUB_STACK || at > STUB_SIZE - sizeof(struct stub_fp))
+        return -EPROTO;
+    s->fp_at = at;
+    s->first = *f;
+    memcpy(s->software, stub_fp(s)->software, sizeof(s->software));
+    return 0;
+}
+
+int stub_start(struct stub *s, uint64_t base, int ram, struct error *err)
+{
+    int rc;
+
+    memset(s, 0, sizeof(*s));
+    s->notify = s->area_fd = -1;
+    s->base = base;
+    rc = open_area(s);
+    if (!rc && getrandom(s->secret, sizeof(s->secret), 0) !=
+                   (ssize_t)sizeof(s->secret))
+        rc = -EIO;
+    s->secret[0] <<= 32;
+    s->secret[1] <<= 32;
+    if (!rc) {
+        put_start(s);
+        rc = spawn(s, ram);
+    }
+    s->queued = 0;
+    if (!rc)
+        rc = wait_stop(s);
+    if (!rc) {
+        rc = stub_comm(s)->error ? (int)stub_comm(s)->error : 0;
+        memset(s->area + STUB_STACK, 0, STUB_STACK_SIZE); /* the secrets */
+        stub_comm(s)->error = 0;
+    }
+    if (!rc)
+        rc = first_frame(s);
+    if (rc) {
+        stub_end(s);
+        return error_set(err, -rc, "cannot start a stub process: %s",
+                         strerror(-rc));
+    }
+    return 0;
+}
+
+void stub_end(struct stub *s)
+{
+    if (s->pid > 0) {
+        kill(s->pid, SIGKILL);
+        while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    if (s->notify >= 0)
+        close(s->notify);
+    if (s->area)
+        munmap(s->area, STUB_SIZE);
+    if (s->area_fd >= 0)
+        close(s->area_fd);
+    memset(s, 0, sizeof(*s));
+    s->notify = s->area_fd = -1;
+}
+
+int stub_probe(struct error *err)
+{
+    struct stub s;
+    int ram, rc;
+
+    if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE))
+        return error_set(err, ENOSYS,
+                         "this host has no RDFSBASE in user mode (Linux 5.9)");
+    ram = memfd_create("probe", MFD_CLOEXEC);
+    if (ram < 0)
+        return error_set(err, errno, "memfd_create: %s", strerror(errno));
+    rc = stub_start(&s, 0x100000000000ull, ram, err);
+    if (!rc)
+        stub_end(&s);
+    close(ram);
+    return rc;
+}
