@@ -37,7 +37,7 @@ def tool(*args):
     return p.stdout.decode().strip()
 
 
-def command(d, *options, script=None, suite=SUITE):
+def command(d, *options, script=None, suite=SUITE, files=()):
     kernel = tool("fetch-kernel", suite)
     image = os.path.join(d, "initramfs" + ("-s" if script else ""))
     args = [kernel, image]
@@ -45,7 +45,7 @@ def command(d, *options, script=None, suite=SUITE):
         path = os.path.join(d, "script")
         with open(path, "w") as f:
             f.write("#!/bin/sh\n" + script)
-        args.append(path)
+        args += [path] + list(files)
     tool("mkinitramfs", *args)
     return [PROGRAM, "boot", "--kernel", kernel + "/vmlinuz", "--initrd",
             image, "--append", "console=ttyS0 panic=-1 reboot=panic_warm "
