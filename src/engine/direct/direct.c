@@ -236,12 +236,12 @@ static enum direct_next tampered(struct vcpu *cpu, struct stub *s)
 static enum direct_next run_stub(struct vcpu *cpu, struct shadow_space *sp,
                                  struct stub *s)
 {
-    struct policy *p = direct_of(cpu)->now;
     enum direct_next next = DIRECT_AGAIN;
     bool retried = false;
 
     for (;;) {
         enum stub_why why = STUB_KICKED;
+        unsigned calls;
         uint64_t t0;
         int rc;
 
@@ -251,8 +251,9 @@ static enum direct_next run_stub(struct vcpu *cpu, struct shadow_space *sp,
             return stopped(cpu, s, why, next);
         }
         t0 = __builtin_ia32_rdtsc();
+        calls = s->queued;
         rc = stub_resume(s);
-        policy_stopped(p, __builtin_ia32_rdtsc() - t0);
+        policy_resumed(cpu, __builtin_ia32_rdtsc() - t0, calls);
         atomic_store(&cpu->runs_in, 0);
         if (rc == -ENOMEM && !retried) {
             /* too many mappings: begin again without any */
@@ -286,19 +287,29 @@ static enum direct_next run_stub(struct vcpu *cpu, struct shadow_space *sp,
 enum direct_next direct_run(struct vcpu *cpu)
 {
     struct direct *d = direct_of(cpu);
+    uint64_t t0 = __builtin_ia32_rdtsc();
     struct shadow_space *sp;
+    enum direct_next next;
     struct stub *s;
 
     if (!d->now || !d->now->native || d->chunk_end || d->broken ||
         !frame_fits(cpu) || cpu->mem->private)
         return DIRECT_INTERPRET;
     sp = shadow_current(cpu);
+    if (d->warm[sp->index] && (!sp->runs || sp->drop_all)) {
+        d->warm[sp->index] = false;
+        policy_cold(cpu);
+        return DIRECT_INTERPRET;
+    }
+    d->warm[sp->index] = true;
     s = stub_get(cpu, sp);
     if (!s)
         return DIRECT_INTERPRET;
     cpu->stats.count[CTR_DIRECT]++;
     frame_put(cpu, s);
-    return run_stub(cpu, sp, s);
+    next = run_stub(cpu, sp, s);
+    policy_stopped(cpu, __builtin_ia32_rdtsc() - t0);
+    return next;
 }
 
 void direct_crossed(struct vcpu *cpu, bool user)

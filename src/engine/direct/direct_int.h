@@ -15,7 +15,8 @@ struct policy {
     bool native;
     uint64_t insns;   /* interpreted, since it was last decided */
     unsigned entries; /* of the kernel meanwhile, or stops */
-    uint64_t ticks;   /* in native code */
+    uint64_t useful;  /* in native code, as far as that can be told */
+    uint64_t ticks;   /* in all that it took */
     unsigned backoff; /* doublings of what it takes to become native again */
 };
 #define POLICIES 64
@@ -26,10 +27,12 @@ _Static_assert(STUB_KICK_SIGNAL == VCPU_KICK_SIGNAL,
 struct direct {
     struct stub stub[SHADOW_SPACES];
     bool tsc_traps[SHADOW_SPACES];
+    bool warm[SHADOW_SPACES]; /* it ran, so it had something mapped */
     struct policy policy[POLICIES];
-    struct policy *now; /* of the current address space */
-    uint64_t since;     /* vcpu_insns() when user mode was entered */
-    uint64_t chunk_end; /* interpret up to there: a page that is tainted */
+    struct policy *now;  /* of the current address space */
+    uint64_t since;      /* vcpu_insns() when user mode was entered */
+    uint64_t stop_ticks; /* what a stop costs at least */
+    uint64_t chunk_end;  /* interpret up to there: a page that is tainted */
     unsigned chunk;
     bool broken; /* it does not work here after all */
 };
@@ -51,5 +54,12 @@ int frame_take(struct vcpu *cpu, struct stub *s) must_check;
 
 void policy_entered(struct vcpu *cpu);
 void policy_left(struct vcpu *cpu);
-/* A stop after so many ticks of native code. */
-void policy_stopped(struct policy *p, uint64_t ticks);
+/*
+ * Nothing of the address space is mapped any more: it is another one, or will
+ * have to fault everything in again. Interpret it for a while.
+ */
+void policy_cold(struct vcpu *cpu);
+/* A stub was let go with so many calls to make, and stopped. */
+void policy_resumed(struct vcpu *cpu, uint64_t ticks, unsigned calls);
+/* direct_run() took so long. */
+void policy_stopped(struct vcpu *cpu, uint64_t ticks);

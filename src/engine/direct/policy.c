@@ -3,18 +3,21 @@
  * policy.c - which address spaces run natively.
  *
  * A stop of native code costs about as much as interpreting a thousand
- * instructions, so what counts is how far user code gets between two entries
- * of the kernel. A process begins interpreted; when it has computed for a
- * while, and gets far each time, it becomes native. When its stops come so
- * close together that interpreting would have been cheaper, it goes back, and
- * has to compute longer each time before it gets another chance.
+ * instructions, and every page that is touched for the first time is a stop.
+ * A process begins interpreted; when it has computed for a while, and gets far
+ * between two entries of the kernel, it becomes native. From then on what it
+ * costs is compared with what interpreting would have cost: if that is less,
+ * it goes back, and has to compute longer each time before it gets another
+ * chance.
  */
 #include "engine/direct/direct_int.h"
 
-#define WARM_INSNS  60000 /* interpreted, before anything is decided */
-#define FAR_INSNS   1500  /* between entries: native pays */
-#define STOPS       256   /* are looked at together */
-#define SHORT_TICKS 1500  /* a stretch of native code that did not pay */
+#define WARM_INSNS  300000 /* interpreted, before anything is decided */
+#define COLD_INSNS  100000 /* the same, after all mappings were dropped */
+#define FAR_INSNS   1500   /* between entries: native pays */
+#define STOPS       128    /* are looked at together */
+#define SLOWER      25     /* interpreted code, than native: about */
+#define CALL_TICKS  5000   /* one system call that a stub makes for us */
 #define BACKOFF_MAX 8
 
 static struct policy *policy_of(struct direct *d, gpa_t root)
@@ -38,7 +41,7 @@ void policy_entered(struct vcpu *cpu)
 static void begin(struct policy *p, bool native)
 {
     p->native = native;
-    p->insns = p->ticks = 0;
+    p->insns = p->useful = p->ticks = 0;
     p->entries = 0;
 }
 
@@ -56,13 +59,39 @@ void policy_left(struct vcpu *cpu)
     begin(p, p->insns / p->entries >= FAR_INSNS);
 }
 
-void policy_stopped(struct policy *p, uint64_t ticks)
+void policy_cold(struct vcpu *cpu)
 {
+    struct policy *p = direct_of(cpu)->now;
+
+    begin(p, false);
+    p->insns = WARM_INSNS - COLD_INSNS;
+    p->entries = (unsigned)(p->insns / FAR_INSNS / 2);
+}
+
+void policy_resumed(struct vcpu *cpu, uint64_t ticks, unsigned calls)
+{
+    struct direct *d = direct_of(cpu);
+    uint64_t floor;
+
+    /* the cheapest stop there was; it rises slowly, if the host got slower */
+    if (!calls && (!d->stop_ticks || ticks < d->stop_ticks))
+        d->stop_ticks = ticks;
+    else
+        d->stop_ticks += d->stop_ticks >> 12;
+    floor = d->stop_ticks + calls * CALL_TICKS;
+    d->now->useful += ticks > floor ? ticks - floor : 0;
+    d->now->entries++;
+}
+
+void policy_stopped(struct vcpu *cpu, uint64_t ticks)
+{
+    struct policy *p = direct_of(cpu)->now;
+
     p->ticks += ticks;
-    if (++p->entries < STOPS)
+    if (p->entries < STOPS)
         return;
-    if (p->ticks / p->entries >= SHORT_TICKS) {
-        if (p->backoff && p->ticks / p->entries >= 16 * SHORT_TICKS)
+    if (p->useful * SLOWER >= p->ticks) {
+        if (p->backoff && p->useful * 2 >= p->ticks)
             p->backoff--;
         begin(p, true);
         return;
