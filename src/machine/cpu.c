@@ -286,6 +286,7 @@ static int machine_cpu_init(struct machine *m, unsigned i, uint32_t khz,
     cpu->intr = &machine_intr_ops;
     cpu->intr_ctx = mc;
     cpu->wake = machine_cpu_wake;
+    cpu->share_ram = machine_thaw;
     cpu->relax = m->cfg->cpus > 1 ? machine_cpu_relax : NULL;
     cpu->apic_page = LAPIC_PAGE_OFF;
     cpu->tsc_khz = khz;

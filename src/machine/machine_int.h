@@ -127,6 +127,8 @@ struct machine {
     unsigned hold;              /* enum hold; device lock */
     uint64_t hold_tsc;          /* when it began */
     struct machine_work *work;  /* park_lock */
+    struct machine_work thaw;   /* thaw.c */
+    atomic_int thaw_asked;      /* under way, or has failed */
     struct machine_fork *forks; /* that have children; device lock */
     unsigned forked;            /* children ever */
     struct det *det;            /* NULL unless deterministic */
@@ -247,6 +249,8 @@ extern const struct vcpu_intr_ops machine_intr_ops;
 extern const struct lapic_cpu_ops machine_lapic_ops;
 /* vcpu.wake: ends a halted vCPU's sleep. */
 void machine_cpu_wake(struct vcpu *cpu);
+/* vcpu.share_ram: soon. */
+void machine_thaw(struct vcpu *cpu);
 /* vcpu.relax: lets other vCPUs have the host's CPU. */
 void machine_cpu_relax(struct vcpu *cpu);
 /* Makes its thread look at pause and leave, wherever it is. */

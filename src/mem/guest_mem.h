@@ -70,6 +70,8 @@ struct guest_mem {
      * it never changes, and others may have mapped it too.
      */
     bool private;
+    /* How often the mapping was replaced: others' of memfd are void then. */
+    unsigned generation;
     uint64_t ram_size, low_size, high_size;
 
     /* One byte a RAM page, by offset: bit n set: vCPU n caches code of it. */
@@ -123,6 +125,8 @@ bool guest_mem_data(const struct guest_mem *m, uint64_t *at, uint64_t *end);
  * not change; RAM goes on as a private copy of it. -errno.
  */
 int guest_mem_freeze(struct guest_mem *m, struct error *err) must_check;
+/* RAM is a shared mapping of a file of its own, as it was in the beginning. */
+int guest_mem_thaw(struct guest_mem *m, struct error *err) must_check;
 
 /*
  * Offset into RAM of a guest-physical address, or UINT64_MAX outside RAM.

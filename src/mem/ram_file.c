@@ -42,6 +42,7 @@ static bool remap(struct guest_mem *m, int fd, bool private)
              (private ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED | MAP_NORESERVE,
              fd, 0);
 
+    m->generation++;
     return p != MAP_FAILED;
 }
 
@@ -206,4 +207,23 @@ fail:
     if (fd >= 0 && fd != m->memfd)
         close(fd);
     return error_set(err, e, "freezing guest memory: %s", strerror(e));
+}
+
+int guest_mem_thaw(struct guest_mem *m, struct error *err)
+{
+    int fd, e;
+
+    if (!m->private)
+        return 0;
+    fd = new_memfd(m->ram_size);
+    if (fd < 0 || copy_ram(m, fd) || !remap(m, fd, false)) {
+        e = errno;
+        if (fd >= 0)
+            close(fd);
+        return error_set(err, e, "copying guest memory: %s", strerror(e));
+    }
+    close(m->memfd);
+    m->memfd = fd;
+    m->private = false;
+    return 0;
 }

@@ -209,6 +209,11 @@ struct vcpu {
      * it may spin.
      */
     void (*relax)(struct vcpu *cpu);
+    /*
+     * The machine's: RAM is a private mapping, and its engine wants a shared
+     * one. Returns at once; NULL: it stays private.
+     */
+    void (*share_ram)(struct vcpu *cpu);
     uint64_t pause_last; /* vcpu_insns() of its last PAUSE */
     unsigned pauses;     /* in a row, close to each other */
     gpa_t apic_page;     /* xAPIC MMIO page, or UINT64_MAX: off or x2APIC */

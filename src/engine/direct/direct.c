@@ -284,6 +284,31 @@ static enum direct_next run_stub(struct vcpu *cpu, struct shadow_space *sp,
 
 /* --- for the run loop --- */
 
+static void end_all(struct vcpu *cpu)
+{
+    struct direct *d = direct_of(cpu);
+
+    for (unsigned i = 0; i < SHADOW_SPACES; i++)
+        stub_end(&d->stub[i]);
+    shadow_drop_all(cpu);
+}
+
+/* What stubs map is what this process has as the guest's RAM. */
+static bool ram_shared(struct vcpu *cpu)
+{
+    struct direct *d = direct_of(cpu);
+
+    if (cpu->mem->private) {
+        if (cpu->share_ram)
+            cpu->share_ram(cpu);
+        return false;
+    }
+    if (d->generation != cpu->mem->generation)
+        end_all(cpu);
+    d->generation = cpu->mem->generation;
+    return true;
+}
+
 enum direct_next direct_run(struct vcpu *cpu)
 {
     struct direct *d = direct_of(cpu);
@@ -293,7 +318,7 @@ enum direct_next direct_run(struct vcpu *cpu)
     struct stub *s;
 
     if (!d->now || !d->now->native || d->chunk_end || d->broken ||
-        !frame_fits(cpu) || cpu->mem->private)
+        !frame_fits(cpu) || !ram_shared(cpu))
         return DIRECT_INTERPRET;
     sp = shadow_current(cpu);
     if (d->warm[sp->index] && (!sp->runs || sp->drop_all)) {

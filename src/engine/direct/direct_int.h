@@ -34,7 +34,8 @@ struct direct {
     uint64_t stop_ticks; /* what a stop costs at least */
     uint64_t chunk_end;  /* interpret up to there: a page that is tainted */
     unsigned chunk;
-    bool broken; /* it does not work here after all */
+    unsigned generation; /* of RAM's mapping, when stubs last ran */
+    bool broken;         /* it does not work here after all */
 };
 
 static inline struct direct *direct_of(const struct vcpu *cpu)
