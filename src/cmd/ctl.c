@@ -248,6 +248,7 @@ static const struct verb verbs[] = {
      "take MIB of memory from it; with nothing, or to\n"
      "                        see what became of it: its statistics",
      show_fields},
+    {"engine", "engine", "go on with another engine: interp, trap", NULL},
     {"console", "", "its console, here; Ctrl-] leaves", NULL},
 };
 

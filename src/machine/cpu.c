@@ -135,7 +135,7 @@ static void *machine_cpu_thread(void *arg)
     crash_running(&mc->cpu);
     while (machine_cpu_gate(mc)) {
         int rc = mc->cpu.shutdown ? ENGINE_SHUTDOWN
-                                  : mc->m->cfg->engine->run(&mc->cpu, &err);
+                                  : mc->m->engine->run(&mc->cpu, &err);
 
         if (rc == ENGINE_HALTED) {
             machine_cpu_sleep(mc);
@@ -154,7 +154,7 @@ static void *machine_cpu_thread(void *arg)
 
 void machine_cpu_kick(struct machine_cpu *mc)
 {
-    mc->m->cfg->engine->kick(&mc->cpu);
+    mc->m->engine->kick(&mc->cpu);
     vcpu_attn_set(&mc->cpu, ATTN_KICK);
     pthread_mutex_lock(&mc->m->park_lock);
     pthread_cond_signal(&mc->wake); /* it may wait for more than attn */
@@ -294,7 +294,7 @@ static int machine_cpu_init(struct machine *m, unsigned i, uint32_t khz,
         det_attach(m, cpu);
     if (mmu_init(cpu, err))
         return -err->code;
-    if (m->cfg->engine->vcpu_init(cpu, err)) {
+    if (m->engine->vcpu_init(cpu, err)) {
         mmu_fini(cpu);
         return -err->code;
     }
@@ -305,7 +305,7 @@ static int machine_cpu_init(struct machine *m, unsigned i, uint32_t khz,
 static void machine_cpus_undo(struct machine *m, unsigned count)
 {
     while (count--) {
-        m->cfg->engine->vcpu_fini(&m->cpu[count].cpu);
+        m->engine->vcpu_fini(&m->cpu[count].cpu);
         mmu_fini(&m->cpu[count].cpu);
     }
 }
@@ -324,6 +324,40 @@ int machine_cpus_init(struct machine *m, struct error *err)
         cpus[i] = &m->cpu[i].cpu;
     }
     mmu_join(cpus, m->cfg->cpus);
+    return 0;
+}
+
+static int machine_cpus_engine(struct machine *m, const struct engine_ops *e,
+                               struct error *err)
+{
+    for (unsigned i = 0; i < m->cfg->cpus; i++) {
+        m->engine->vcpu_fini(&m->cpu[i].cpu);
+        if (!e->vcpu_init(&m->cpu[i].cpu, err))
+            continue;
+        /* all as they were: with room that there was a moment ago */
+        for (unsigned j = 0; j <= i; j++) {
+            struct error again;
+
+            if (j < i)
+                e->vcpu_fini(&m->cpu[j].cpu);
+            rf_assert(!m->engine->vcpu_init(&m->cpu[j].cpu, &again));
+        }
+        return -err->code;
+    }
+    return 0;
+}
+
+int machine_set_engine(struct machine *m, const struct engine_ops *e,
+                       struct error *err)
+{
+    if (m->det)
+        return error_set(err, ENOTSUP,
+                         "a deterministic machine keeps its engine");
+    if (e == m->engine)
+        return 0;
+    if (e->probe(err) || machine_cpus_engine(m, e, err))
+        return error_prefix(err, "engine %s", e->name);
+    m->engine = e;
     return 0;
 }
 
@@ -382,7 +416,7 @@ void machine_cpus_reset(struct machine *m)
 
         atomic_store(&cpu->attn, 0);
         vcpu_reset(cpu, false);
-        cpu->tsc_offset = m->cfg->engine->host_tsc && !m->det ? 0 : 0 - tsc;
+        cpu->tsc_offset = m->engine->host_tsc && !m->det ? 0 : 0 - tsc;
         cpu->shutdown = false;
         /* All but the first wait for INIT and SIPI [SDM 3A 8.4]. */
         cpu->wait_sipi = cpu->halted = i != 0;

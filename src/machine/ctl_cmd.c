@@ -28,6 +28,7 @@ struct ctl_work {
     struct ctl *ctl;
     struct ctl_client *client;
     char *dir; /* snapshot: ours */
+    const struct engine_ops *engine;
 };
 
 static void status_vsock(const struct vsock *v, struct json_object *o)
@@ -96,7 +97,7 @@ static void do_status(struct ctl_client *c, struct json_object *req)
     json_object_object_add(o, "name", text(m->name));
     json_object_object_add(o, "state", text(state));
     json_object_object_add(o, "pid", number((uint64_t)getpid()));
-    json_object_object_add(o, "engine", text(m->cfg->engine->name));
+    json_object_object_add(o, "engine", text(m->engine->name));
     json_object_object_add(o, "cpus", number(m->cfg->cpus));
     json_object_object_add(o, "memory", number(m->cfg->memory));
     if (m->cfg->firmware)
@@ -157,7 +158,7 @@ static void later(struct ctl_client *c,
         ctl_refuse(c, "out of memory");
         return;
     }
-    *w = (struct ctl_work){{NULL, run}, c->ctl, c, NULL};
+    *w = (struct ctl_work){{NULL, run}, c->ctl, c, NULL, NULL};
     c->busy = true;
     machine_work(c->ctl->m, &w->work);
 }
@@ -224,12 +225,55 @@ static void do_snapshot(struct ctl_client *c, struct json_object *req)
         *w = (struct ctl_work){{NULL, snapshot_work},
                                c->ctl,
                                c,
-                               strdup(json_object_get_string(dir))};
+                               strdup(json_object_get_string(dir)),
+                               NULL};
     if (!w || !w->dir) {
         free(w);
         ctl_refuse(c, "out of memory");
         return;
     }
+    c->busy = true;
+    machine_work(c->ctl->m, &w->work);
+}
+
+/* --- engine --- */
+
+static void engine_work(struct machine *m, struct machine_work *w)
+{
+    struct ctl_work *cw = container_of(w, struct ctl_work, work);
+    struct error err;
+    int rc = machine_set_engine(m, cw->engine, &err);
+
+    loop_lock(&m->loop);
+    if (ctl_alive(cw->ctl, cw->client)) {
+        if (rc)
+            ctl_refuse(cw->client, "%s", err.msg);
+        else
+            ctl_answer(cw->client, NULL);
+    }
+    loop_unlock(&m->loop);
+    free(cw);
+}
+
+static void do_engine(struct ctl_client *c, struct json_object *req)
+{
+    struct ctl_work *w;
+    struct json_object *name;
+    const struct engine_ops *e = NULL;
+
+    if (json_object_object_get_ex(req, "engine", &name))
+        e = engine_find(json_object_get_string(name));
+    if (!e) {
+        ctl_refuse(c, "engine: there is none of that name; see ringfence "
+                      "boot --engine help");
+        return;
+    }
+    w = calloc(1, sizeof(*w));
+    if (!w) {
+        ctl_refuse(c, "out of memory");
+        return;
+    }
+    *w = (struct ctl_work){{NULL, engine_work}, c->ctl, c, NULL, e};
     c->busy = true;
     machine_work(c->ctl->m, &w->work);
 }
@@ -419,6 +463,7 @@ static const struct ctl_entry {
     {"resume", do_resume},   {"power", do_power},       {"reset", do_reset},
     {"quit", do_quit},       {"snapshot", do_snapshot}, {"fork", do_fork},
     {"console", do_console}, {"resize", do_resize},     {"balloon", do_balloon},
+    {"engine", do_engine},
 };
 
 void ctl_command(struct ctl_client *c, struct json_object *req)

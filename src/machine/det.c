@@ -434,8 +434,7 @@ static int det_run(struct det *d, struct machine_cpu *mc, struct error *err)
     vcpu_set_limit(&mc->cpu, d->started + n);
     d->current = mc;
     crash_running(&mc->cpu);
-    rc = mc->cpu.shutdown ? ENGINE_SHUTDOWN
-                          : d->m->cfg->engine->run(&mc->cpu, err);
+    rc = mc->cpu.shutdown ? ENGINE_SHUTDOWN : d->m->engine->run(&mc->cpu, err);
     crash_running(NULL);
     d->current = NULL;
     n = vcpu_insns(&mc->cpu) - d->started;

@@ -171,11 +171,10 @@ static void child_command(const struct fork_child *c, int state, int memory,
                           int ready, struct child_args *a)
 {
     const struct machine *m = c->fork->m;
-    const char *first[] = {"ringfence",     "boot",
-                           "--restore-fds", a->fds,
-                           "--name",        c->name,
-                           "--ready-fd",    a->ready,
-                           "--engine",      m->cfg->engine->name};
+    const char *first[] = {"ringfence",    "boot",   "--restore-fds",
+                           a->fds,         "--name", c->name,
+                           "--ready-fd",   a->ready, "--engine",
+                           m->engine->name};
     unsigned n = ARRAY_SIZE(first), i;
 
     memcpy(a->argv, first, sizeof(first));

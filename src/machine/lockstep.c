@@ -347,7 +347,7 @@ void lockstep_begin(struct lockstep *ls, struct machine *m)
                                    .memory = m->cfg->memory};
     int rc;
 
-    snprintf(hello.engine, sizeof(hello.engine), "%s", m->cfg->engine->name);
+    snprintf(hello.engine, sizeof(hello.engine), "%s", m->engine->name);
     snprintf(hello.cpu, sizeof(hello.cpu), "%s",
              m->cfg->cpu ? m->cfg->cpu : CPU_MODEL_DEFAULT);
     rc = lockstep_send(ls->fd, LOCKSTEP_HELLO, &hello, sizeof(hello));

@@ -138,6 +138,7 @@ int machine_run(const struct machine_config *cfg, struct machine_result *res,
         return error_set(err, ENOMEM, "out of memory");
     memset(m, 0, sizeof(*m));
     m->cfg = cfg;
+    m->engine = cfg->engine;
     pthread_mutex_init(&m->park_lock, NULL);
     pthread_cond_init(&m->parked, NULL);
     rc = machine_build(m, err);

@@ -64,6 +64,7 @@ struct machine_cpu {
 
 struct machine {
     const struct machine_config *cfg;
+    const struct engine_ops *engine; /* cfg's, until it is changed */
     struct clock clock;
     struct loop loop;
     struct guest_mem mem;
@@ -249,6 +250,12 @@ extern const struct vcpu_intr_ops machine_intr_ops;
 extern const struct lapic_cpu_ops machine_lapic_ops;
 /* vcpu.wake: ends a halted vCPU's sleep. */
 void machine_cpu_wake(struct vcpu *cpu);
+/*
+ * The vCPUs, which are parked, go on with another engine; if it does not want
+ * to, with the one they had.
+ */
+int machine_set_engine(struct machine *m, const struct engine_ops *engine,
+                       struct error *err) must_check;
 /* vcpu.share_ram: soon. */
 void machine_thaw(struct vcpu *cpu);
 /* vcpu.relax: lets other vCPUs have the host's CPU. */

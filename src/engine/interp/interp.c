@@ -478,12 +478,14 @@ static int trap_init(struct vcpu *cpu, struct error *err)
         return -err->code;
     }
     cpu->cross_block = true;
+    cpu->was_user = false;
     return 0;
 }
 
 static void trap_fini(struct vcpu *cpu)
 {
     direct_fini(cpu);
+    cpu->cross_block = false;
     interp_fini(cpu);
 }
 
