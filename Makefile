@@ -121,6 +121,8 @@ bench:
 	@scripts/setup build run bench
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	scripts/bench
+	tests/bench/events
+	tests/bench/engines
 
 # What disks, snapshots and forks cost; a few minutes.
 bench-vm: all
