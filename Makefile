@@ -123,6 +123,7 @@ bench:
 	scripts/bench
 	tests/bench/events
 	tests/bench/engines
+	tests/bench/overhead
 
 # What disks, snapshots and forks cost; a few minutes.
 bench-vm: all

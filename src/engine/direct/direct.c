@@ -334,6 +334,7 @@ enum direct_next direct_run(struct vcpu *cpu)
     frame_put(cpu, s);
     next = run_stub(cpu, sp, s);
     policy_stopped(cpu, __builtin_ia32_rdtsc() - t0);
+    stats_end(&cpu->stats, &cpu->stats.ticks[CTR_DIRECT], t0);
     return next;
 }
 
