@@ -73,6 +73,28 @@ void virtio_signal(struct virtio *v, unsigned q)
         virtio_interrupt(v, ISR_QUEUE, v->q[q].msix);
 }
 
+bool virtio_take_all(struct virtio *v, unsigned q, struct virtq_chain *c,
+                     void (*take)(struct virtio *v))
+{
+    unsigned left;
+
+    virtq_want_kicks(&v->q[q], false);
+    for (left = VIRTQ_SIZE_MAX; left && virtio_running(v); left--) {
+        int r = virtq_pop(&v->q[q], c);
+
+        if (r < 0)
+            virtio_broken(v, "bad transmit queue");
+        if (r < 0 || (!r && !virtq_want_kicks(&v->q[q], true)))
+            break;
+        if (!r)
+            continue;
+        take(v);
+        virtq_push(&v->q[q], c->head, 0);
+    }
+    virtio_signal(v, q);
+    return !left;
+}
+
 void virtio_config_changed(struct virtio *v)
 {
     v->generation++;

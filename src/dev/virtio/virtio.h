@@ -72,6 +72,14 @@ void virtio_save(struct virtio *v, struct state_writer *w);
 int virtio_load(struct virtio *v, struct state_reader *r,
                 struct error *err) must_check;
 
+/*
+ * Takes what the driver has queued to be sent: at most a ring's worth, since a
+ * vCPU may be filling it meanwhile. take() gets the chain in *c, which goes
+ * back when it returns. True: there may be more; let others have the lock.
+ */
+bool virtio_take_all(struct virtio *v, unsigned q, struct virtq_chain *c,
+                     void (*take)(struct virtio *v));
+
 /* Signals queue q's used buffers if the driver wants to know. */
 void virtio_signal(struct virtio *v, unsigned q);
 void virtio_config_changed(struct virtio *v);

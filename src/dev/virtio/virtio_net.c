@@ -238,8 +238,9 @@ static void net_rx(void *ctx, const struct net_header *h, const uint8_t *frame,
 
 /* --- from the driver --- */
 
-static void tx_chain(struct virtio_net *d)
+static void tx_chain(struct virtio *v)
 {
+    struct virtio_net *d = container_of(v, struct virtio_net, v);
     const struct virtq_chain *c = &d->out;
     struct net_header h;
     size_t len = c->out_len - sizeof(h);
@@ -256,31 +257,10 @@ static void tx_chain(struct virtio_net *d)
         log_guest("virtio-net: a frame that cannot be sent");
 }
 
-/*
- * A ring's worth at a time, since a vCPU may be filling it while we look;
- * what is left is for the timer, which lets others have the lock.
- */
 static void net_transmit(struct virtio_net *d)
 {
-    struct virtq *q = &d->v.q[TX];
-    unsigned left;
-
-    virtq_want_kicks(q, false);
-    for (left = VIRTQ_SIZE_MAX; left && virtio_running(&d->v); left--) {
-        int r = virtq_pop(q, &d->out);
-
-        if (r < 0)
-            virtio_broken(&d->v, "bad transmit queue");
-        if (r < 0 || (!r && !virtq_want_kicks(q, true)))
-            break;
-        if (!r)
-            continue;
-        tx_chain(d);
-        virtq_push(q, d->out.head, 0);
-    }
-    if (!left)
+    if (virtio_take_all(&d->v, TX, &d->out, tx_chain))
         timer_arm(&d->more, clock_now(d->v.loop->clock));
-    virtio_signal(&d->v, TX);
 }
 
 static void net_more(struct timer *t)

@@ -109,8 +109,9 @@ static void vsock_event(struct virtio_vsock *d)
 
 /* --- from the driver --- */
 
-static void tx_packet(struct virtio_vsock *d)
+static void tx_packet(struct virtio *v)
 {
+    struct virtio_vsock *d = container_of(v, struct virtio_vsock, v);
     struct vsock_header h;
 
     if (virtq_buf_read(&d->out, 0, &h, sizeof(h)) != sizeof(h) ||
@@ -124,25 +125,8 @@ static void tx_packet(struct virtio_vsock *d)
 
 static void vsock_tx(struct virtio_vsock *d)
 {
-    struct virtq *q = &d->v.q[TX];
-    unsigned left;
-
-    virtq_want_kicks(q, false);
-    for (left = AT_ONCE; left && virtio_running(&d->v); left--) {
-        int r = virtq_pop(q, &d->out);
-
-        if (r < 0)
-            virtio_broken(&d->v, "bad transmit queue");
-        if (r < 0 || (!r && !virtq_want_kicks(q, true)))
-            break;
-        if (!r)
-            continue;
-        tx_packet(d);
-        virtq_push(q, d->out.head, 0);
-    }
-    if (!left)
+    if (virtio_take_all(&d->v, TX, &d->out, tx_packet))
         timer_arm(&d->more, clock_now(d->v.loop->clock));
-    virtio_signal(&d->v, TX);
 }
 
 static void vsock_more(struct timer *t)
