@@ -51,7 +51,7 @@ static void doctor_engines(void)
     char why[256];
     unsigned i;
 
-    puts("Engines (best first):");
+    puts("Engines:");
     for (i = 0; engines[i]; i++) {
         struct error err = {0};
         bool ok = !engines[i]->probe(&err);

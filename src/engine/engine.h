@@ -44,7 +44,7 @@ struct engine_ops {
 /* For people and for statistics. */
 const char *engine_exit_name(enum engine_exit exit);
 
-/* All engines, best first; ends with NULL. */
+/* All engines, as auto tries them; ends with NULL. */
 extern const struct engine_ops *const engines[];
 /* By name; NULL if there is none. */
 const struct engine_ops *engine_find(const char *name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * registry.c - the one list of engines, best first.
+ * registry.c - the one list of engines, in the order that auto tries them.
  */
 #include "engine/engine.h"
 
@@ -46,7 +46,7 @@ const struct engine_ops *engine_auto(char *why, size_t len)
     for (unsigned i = 0; engines[i]; i++) {
         if (!engines[i]->probe(&err)) {
             snprintf(why + used, len - used, "%s%s", engines[i]->name,
-                     i ? "" : ", the best there is in this build");
+                     i ? "" : "; trap is faster where user code computes");
             return engines[i];
         }
         used += (size_t)snprintf(why + used, len - used, "not %s (%s); ",
