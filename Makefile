@@ -71,6 +71,15 @@ $(BUILD)/gen/dsdt_aml.h: $(BUILD)/gen/dsdt.aml
 
 $(BUILD)/obj/boot/acpi.o: $(BUILD)/gen/dsdt_aml.h
 
+# The names of system calls, by their numbers.
+$(BUILD)/gen/call_names.inc:
+	@mkdir -p $(@D)
+	echo '#include <asm/unistd_64.h>' | $(CC) -E -dM - | \
+	    sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9]*\)$$/[\2] = "\1",/p' >$@.tmp
+	mv $@.tmp $@
+
+$(BUILD)/obj/fence/calls.o: $(BUILD)/gen/call_names.inc
+
 $(BUILD)/tests/%: tests/unit/%.c $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests/unit $(LDFLAGS) -MMD -MP -o $@ $< $(LIB_OBJ) \

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "cmd/options.h"
 #include "engine/engine.h"
+#include "fence/fence.h"
 #include "inspect/stats.h"
 #include "io/console.h"
 #include "machine/gdb.h"
@@ -245,6 +246,14 @@ static int boot_stats(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
+static int boot_no_fence(void *ctx, const char *v, struct error *err)
+{
+    (void)v;
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.no_fence = true;
+    return 0;
+}
+
 static int boot_verbose(void *ctx, const char *v, struct error *err)
 {
     (void)v;
@@ -388,6 +397,9 @@ static const struct option_spec boot_options[] = {
      "count and time exits, interrupts, faults, device\n"
      "accesses; at the end, on stderr or in FILE",
      boot_stats},
+    {"no-fence", NULL, NULL,
+     "keep all system calls and capabilities: for who\ndebugs Ringfence",
+     boot_no_fence},
     {"verbose", "v", NULL, "say more, and count events", boot_verbose},
     {"help", "h", NULL, "this text", boot_help_option},
     {0},
@@ -492,6 +504,8 @@ static int boot_machine(struct boot_args *a)
 
     if (!rc && status >= 0)
         return status;
+    if (!rc && !a->cfg.no_fence)
+        rc = fence_process(&err);
     if (!rc)
         rc = boot_pid_write(a, &err);
     if (!rc) {

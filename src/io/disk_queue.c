@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "fence/fence.h"
 #include "io/disk_ring.h"
 
 /* --- the thread --- */
@@ -28,6 +29,7 @@ static void *queue_worker(void *arg)
 {
     struct disk_queue *q = arg;
 
+    fence_worker();
     pthread_mutex_lock(&q->lock);
     for (;;) {
         struct disk_io *io;

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "fence/fence.h"
 #include "inspect/crash.h"
 #include "mmu/mmu.h"
 
@@ -132,6 +133,7 @@ static void *machine_cpu_thread(void *arg)
     struct machine_cpu *mc = arg;
     struct error err = {.code = EIO, .msg = "the engine failed"};
 
+    fence_worker();
     crash_running(&mc->cpu);
     while (machine_cpu_gate(mc)) {
         int rc = mc->cpu.shutdown ? ENGINE_SHUTDOWN

@@ -21,6 +21,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "fence/fence.h"
 #include "inspect/crash.h"
 #include "machine/lockstep.h"
 #include "machine/machine_int.h"
@@ -543,6 +544,7 @@ void *det_thread(void *machine)
     struct machine *m = machine;
     struct lockstep *ls = m->cfg->lockstep;
 
+    fence_worker();
     if (ls)
         lockstep_begin(ls, m);
     while (det_gate(m->det)) {

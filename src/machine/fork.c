@@ -192,6 +192,8 @@ static void child_command(const struct fork_child *c, int state, int memory,
     }
     if (c->fork->publish)
         a->argv[n++] = "--publish-anew";
+    if (m->cfg->no_fence)
+        a->argv[n++] = "--no-fence";
     a->argv[n] = NULL;
 }
 

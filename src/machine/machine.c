@@ -143,7 +143,9 @@ int machine_run(const struct machine_config *cfg, struct machine_result *res,
     pthread_cond_init(&m->parked, NULL);
     rc = machine_build(m, err);
     if (!rc) {
-        rc = machine_live(m, err);
+        rc = machine_fence(m, err);
+        if (!rc)
+            rc = machine_live(m, err);
         *res = m->result;
         machine_stats_collect(m);
         machine_unbuild(m);

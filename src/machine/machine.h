@@ -61,6 +61,7 @@ struct machine_config {
     bool detach;      /* stderr goes where stdout goes, once it runs */
     const char *name; /* of its control socket; NULL: it makes one up */
     bool verbose;
+    bool no_fence;       /* fence.h: for who debugs the monitor */
     const char *symbols; /* file for the kernel's names; NULL: the guest's */
     const char *gdb;     /* where a debugger connects, gdb.h; NULL: nowhere */
     bool gdb_nowait;     /* runs without waiting for it */

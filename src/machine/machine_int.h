@@ -177,6 +177,9 @@ int machine_extras_init(struct machine *m, struct error *err) must_check;
 /* Could something come from a network? */
 bool machine_net_live(const struct machine *m);
 
+/* fence.c: once all is open. */
+int machine_fence(const struct machine *m, struct error *err) must_check;
+
 /* cpu.c: vCPU threads. */
 int machine_cpus_init(struct machine *m, struct error *err) must_check;
 void machine_cpus_fini(struct machine *m);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "fence/fence.h"
 
 #define QUEUES     2 /* FORGETs first; then the rest */
 #define QUEUE_SIZE 256
@@ -80,6 +81,7 @@ static void *fs_worker(void *arg)
     uint64_t one = 1;
 
     share_thread();
+    fence_share();
     pthread_mutex_lock(&f->lock);
     for (;;) {
         struct virtio_fs_req *r;

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * calls.h - which system calls are whose.
+ */
+#pragma once
+
+#include "fence/filter.h"
+
+#define FENCE_RULES_MAX 48
+
+struct fence_table {
+    uint8_t answer[FENCE_CALLS];
+    struct fence_rule rule[FENCE_RULES_MAX];
+    unsigned rules;
+};
+
+/* The process's: everything but what a monitor never needs. */
+void fence_table_process(struct fence_table *t);
+/* A thread's that does to files what a guest asks: nothing but that. */
+void fence_table_share(struct fence_table *t);
+/* NULL: no call that we know. */
+const char *fence_call_name(unsigned nr);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fence.h - what a process, and each of its threads, gives up for good.
+ *
+ * First fence_process(), with one thread; once all is open, fence_files(), and
+ * fence_caps() for each thread. Whatever they start inherits that. A call that
+ * the fence denies raises SIGSYS: one line names the thread and the call, and
+ * the process aborts. doc/fence.md has the table.
+ */
+#pragma once
+
+#include "base/error.h"
+
+/* The capabilities of who serves files in their owners' names. */
+#define FENCE_CAPS_FILES                                                       \
+    (BIT64(0) | BIT64(1) | BIT64(2) | BIT64(3) | BIT64(4) | BIT64(27) |        \
+     BIT64(31))
+/* Who opens a tap again. */
+#define FENCE_CAPS_TAP BIT64(12)
+
+/*
+ * No new privileges, and none of the calls that a monitor never needs. No
+ * other thread may exist. Fails where the kernel has no seccomp.
+ */
+int fence_process(struct error *err) must_check;
+
+/* Is this process fenced? Any thread. */
+bool fence_on(void);
+
+/*
+ * The calling thread keeps of its capabilities only those in `keep`, now and
+ * over execve(). Does nothing unless fence_on().
+ */
+int fence_caps(uint64_t keep, struct error *err) must_check;
+
+/*
+ * For the head of a thread that can tell nobody an error: it aborts. It gives
+ * up all capabilities.
+ */
+void fence_worker(void);
+
+/*
+ * The same for a thread that does to files what a guest asks for: it keeps
+ * FENCE_CAPS_FILES, and no calls but those. Under AddressSanitizer, which
+ * makes calls of its own, the process's.
+ */
+void fence_share(void);
+
+/*
+ * Landlock, for this thread and those that it starts: no program can be run
+ * but this one (unless `programs`), no TCP port bound or connected to (unless
+ * `tcp`), no process outside signalled. Nothing, and a debug line, where the
+ * kernel has no Landlock.
+ */
+int fence_files(bool programs, bool tcp, struct error *err) must_check;
