@@ -23,6 +23,8 @@
 #define TARGET 0x700000000000ull /* where an attacker wants page 3 */
 #define PAGES  4
 
+_Static_assert(COMM_CALLS == 0x60, "the list that is forged below");
+
 static struct stub stub;
 static uint8_t *ram;
 static int ram_fd;
@@ -40,9 +42,9 @@ asm(".pushsection .rodata\n"
     "spin_end:\n"
     /* r15: the page of communication; r14: where to go; a list of one call */
     "forge: movq $1, 0x20(%r15)\n movq $0, 0x28(%r15)\n"
-    "movq $9, 0x40(%r15)\n mov %rdi, 0x48(%r15)\n mov %rsi, 0x50(%r15)\n"
-    "mov %rdx, 0x58(%r15)\n mov %r10, 0x60(%r15)\n mov %r8, 0x68(%r15)\n"
-    "mov %r9, 0x70(%r15)\n lea -0x38(%r15), %rcx\n jmp *%r14\n"
+    "movq $9, 0x60(%r15)\n mov %rdi, 0x68(%r15)\n mov %rsi, 0x70(%r15)\n"
+    "mov %rdx, 0x78(%r15)\n mov %r10, 0x80(%r15)\n mov %r8, 0x88(%r15)\n"
+    "mov %r9, 0x90(%r15)\n lea -0x38(%r15), %rcx\n jmp *%r14\n"
     "forge_end:\n"
     ".popsection");
 extern const uint8_t just_call[], just_call_end[], old_call[], old_call_end[],

@@ -22,8 +22,7 @@
 #define SLOT_BITS  39 /* of address space, an entry of the top-level table */
 #define SLOT_FIRST 32
 #define SLOTS      128
-#define CHUNK_MIN  2000 /* instructions, in a page that is tainted */
-#define CHUNK_MAX  2000000
+#define CHUNK      4000 /* instructions, from a page that is tainted on */
 
 /* --- stubs --- */
 
@@ -188,8 +187,7 @@ static void chunk_begin(struct vcpu *cpu)
 {
     struct direct *d = direct_of(cpu);
 
-    d->chunk = MAX(MIN(2 * d->chunk, CHUNK_MAX), CHUNK_MIN);
-    d->chunk_end = vcpu_insns(cpu) + d->chunk;
+    d->chunk_end = vcpu_insns(cpu) + CHUNK;
     vcpu_set_limit(cpu, d->chunk_end);
 }
 
@@ -207,8 +205,6 @@ bool direct_chunk_over(struct vcpu *cpu)
 static enum direct_next stopped(struct vcpu *cpu, struct stub *s,
                                 enum stub_why why, enum direct_next next)
 {
-    struct direct *d = direct_of(cpu);
-
     if (frame_take(cpu, s)) {
         stub_odd(cpu, s);
         return DIRECT_INTERPRET;
@@ -219,8 +215,6 @@ static enum direct_next stopped(struct vcpu *cpu, struct stub *s,
         rewind_trap(cpu, stub_frame(s));
     if (next == DIRECT_INTERPRET)
         chunk_begin(cpu);
-    else
-        d->chunk = 0;
     return cpu->db_pending ? DIRECT_AGAIN : next;
 }
 
@@ -241,7 +235,6 @@ static enum direct_next run_stub(struct vcpu *cpu, struct shadow_space *sp,
 
     for (;;) {
         enum stub_why why = STUB_KICKED;
-        unsigned calls;
         uint64_t t0;
         int rc;
 
@@ -251,9 +244,9 @@ static enum direct_next run_stub(struct vcpu *cpu, struct shadow_space *sp,
             return stopped(cpu, s, why, next);
         }
         t0 = __builtin_ia32_rdtsc();
-        calls = s->queued;
         rc = stub_resume(s);
-        policy_resumed(cpu, __builtin_ia32_rdtsc() - t0, calls);
+        policy_resumed(cpu,
+                       s->untimed ? __builtin_ia32_rdtsc() - t0 : stub_ran(s));
         atomic_store(&cpu->runs_in, 0);
         if (rc == -ENOMEM && !retried) {
             /* too many mappings: begin again without any */

@@ -16,7 +16,7 @@ struct policy {
     uint64_t insns;   /* interpreted, since it was last decided */
     unsigned entries; /* of the kernel meanwhile, or stops */
     uint64_t useful;  /* in native code, as far as that can be told */
-    uint64_t ticks;   /* in all that it took */
+    uint64_t ticks;   /* in all that it took besides */
     unsigned backoff; /* doublings of what it takes to become native again */
 };
 #define POLICIES 64
@@ -31,9 +31,9 @@ struct direct {
     struct policy policy[POLICIES];
     struct policy *now;  /* of the current address space */
     uint64_t since;      /* vcpu_insns() when user mode was entered */
-    uint64_t stop_ticks; /* what a stop costs at least */
+    uint64_t least;      /* native code with its two switches: what they take */
+    uint64_t ran;        /* native code, since direct_run() began */
     uint64_t chunk_end;  /* interpret up to there: a page that is tainted */
-    unsigned chunk;
     unsigned generation; /* of RAM's mapping, when stubs last ran */
     bool broken;         /* it does not work here after all */
 };
@@ -60,7 +60,7 @@ void policy_left(struct vcpu *cpu);
  * have to fault everything in again. Interpret it for a while.
  */
 void policy_cold(struct vcpu *cpu);
-/* A stub was let go with so many calls to make, and stopped. */
-void policy_resumed(struct vcpu *cpu, uint64_t ticks, unsigned calls);
+/* A stub ran the guest for so long, with the two switches, and stopped. */
+void policy_resumed(struct vcpu *cpu, uint64_t ran);
 /* direct_run() took so long. */
 void policy_stopped(struct vcpu *cpu, uint64_t ticks);

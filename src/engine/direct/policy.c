@@ -17,7 +17,7 @@
 #define FAR_INSNS   1500   /* between entries: native pays */
 #define STOPS       128    /* are looked at together */
 #define SLOWER      25     /* interpreted code, than native: about */
-#define CALL_TICKS  5000   /* one system call that a stub makes for us */
+#define LONG        16     /* times the shortest stretch of native code */
 #define BACKOFF_MAX 8
 
 static struct policy *policy_of(struct direct *d, gpa_t root)
@@ -68,30 +68,35 @@ void policy_cold(struct vcpu *cpu)
     p->entries = (unsigned)(p->insns / FAR_INSNS / 2);
 }
 
-void policy_resumed(struct vcpu *cpu, uint64_t ticks, unsigned calls)
+void policy_resumed(struct vcpu *cpu, uint64_t ran)
 {
     struct direct *d = direct_of(cpu);
     uint64_t floor;
 
-    /* the cheapest stop there was; it rises slowly, if the host got slower */
-    if (!calls && (!d->stop_ticks || ticks < d->stop_ticks))
-        d->stop_ticks = ticks;
+    /* the shortest there was; it rises slowly, if the host got slower */
+    if (!d->least || ran < d->least)
+        d->least = ran;
     else
-        d->stop_ticks += d->stop_ticks >> 12;
-    floor = d->stop_ticks + calls * CALL_TICKS;
-    d->now->useful += ticks > floor ? ticks - floor : 0;
+        d->least += d->least >> 12;
+    floor = d->least + d->least / 4;
     d->now->entries++;
+    d->ran += ran;
+    /* a long one may be the host's doing: it counts, but not for many */
+    if (ran > floor)
+        d->now->useful += MIN(ran - floor, LONG * d->least);
 }
 
 void policy_stopped(struct vcpu *cpu, uint64_t ticks)
 {
-    struct policy *p = direct_of(cpu)->now;
+    struct direct *d = direct_of(cpu);
+    struct policy *p = d->now;
 
-    p->ticks += ticks;
+    p->ticks += ticks > d->ran ? ticks - d->ran : 0;
+    d->ran = 0;
     if (p->entries < STOPS)
         return;
-    if (p->useful * SLOWER >= p->ticks) {
-        if (p->backoff && p->useful * 2 >= p->ticks)
+    if (p->useful * (SLOWER - 1) >= p->ticks) {
+        if (p->backoff && p->useful >= p->ticks)
             p->backoff--;
         begin(p, true);
         return;

@@ -234,6 +234,7 @@ int stub_unmap_all(struct stub *s)
 
 int stub_trap_tsc(struct stub *s, bool trap)
 {
+    s->untimed = trap;
     return queue(s, SYS_prctl, PR_SET_TSC,
                  trap ? PR_TSC_SIGSEGV : PR_TSC_ENABLE, 0, 0, 0, 0);
 }
@@ -253,6 +254,8 @@ static void mend_frame(struct stub *s)
     f->mask = 0;
     stub_comm(s)->frame = s->base + s->frame_at + sizeof(uint64_t);
     stub_comm(s)->token = s->secret[2];
+    stub_comm(s)->went = stub_comm(s)->came = 0;
+    stub_comm(s)->timed = !s->untimed;
 }
 
 int stub_resume(struct stub *s)
@@ -265,6 +268,13 @@ int stub_resume(struct stub *s)
         return rc;
     /* the kernel puts all frames at the same place; others are forged */
     return stub_comm(s)->frame == s->base + s->frame_at ? 0 : -EPROTO;
+}
+
+uint64_t stub_ran(const struct stub *s)
+{
+    uint64_t went = stub_comm(s)->went, came = stub_comm(s)->came;
+
+    return went && came > went ? came - went : 0;
 }
 
 enum stub_why stub_why(const struct stub *s)

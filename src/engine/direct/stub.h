@@ -85,6 +85,7 @@ struct stub {
     uint64_t fp_at;    /* 0: none */
     struct stub_frame first;
     uint8_t software[48];
+    bool untimed;    /* reading the TSC faults */
     unsigned queued; /* calls to be made before the guest goes on */
 };
 
@@ -111,7 +112,7 @@ int stub_map(struct stub *s, uint64_t at, uint64_t len, int prot,
 int stub_unmap(struct stub *s, uint64_t at, uint64_t len) must_check;
 /* All but the stub itself. */
 int stub_unmap_all(struct stub *s) must_check;
-/* Reading the TSC faults, or does not. */
+/* Reading the TSC faults, or does not (at first). */
 int stub_trap_tsc(struct stub *s, bool trap) must_check;
 
 /*
@@ -121,6 +122,12 @@ int stub_trap_tsc(struct stub *s, bool trap) must_check;
  * guest did not go on.
  */
 int stub_resume(struct stub *s) must_check;
+
+/*
+ * For how many ticks of the TSC the guest ran since stub_resume(), and the two
+ * switches; 0: that is not known. The guest can forge it.
+ */
+uint64_t stub_ran(const struct stub *s);
 
 #define STUB_KICK_SIGNAL 23 /* SIGURG */
 

@@ -26,6 +26,12 @@ stub_code:
 stub_handler:
     lea     stub_code + STUB_COMM(%rip), %rbx
     mov     %rsp, COMM_FRAME(%rbx)
+    testb   $1, COMM_TIMED(%rbx)
+    jz      1f
+    rdtsc
+    mov     %eax, COMM_CAME(%rbx)
+    mov     %edx, COMM_CAME + 4(%rbx)
+1:
     rdfsbase %rax
     mov     %rax, COMM_FS_BASE(%rbx)
     rdgsbase %rax
@@ -81,6 +87,12 @@ stub_first:
     wrfsbase %rax
     mov     COMM_GS_BASE(%rbx), %rax
     wrgsbase %rax
+    testb   $1, COMM_TIMED(%rbx)
+    jz      1f
+    rdtsc
+    mov     %eax, COMM_WENT(%rbx)
+    mov     %edx, COMM_WENT + 4(%rbx)
+1:
     lea     COMM_FLAGS(%rbx), %rsp
     popfq
     mov     COMM_FRAME(%rbx), %rsp

@@ -24,7 +24,10 @@
 #define COMM_NEXT    0x28
 #define COMM_ERROR   0x30
 #define COMM_TOKEN   0x38
-#define COMM_CALLS   0x40
+#define COMM_WENT    0x40
+#define COMM_CAME    0x48
+#define COMM_TIMED   0x50
+#define COMM_CALLS   0x60
 #define COMM_CALL    0x38 /* size of one */
 
 /* What the stub does after its calls. */
@@ -56,6 +59,9 @@ struct stub_comm {
     int64_t error;  /* of the call that failed, -errno; those behind it were
                        not made */
     uint64_t token; /* out: what rt_sigreturn takes; wiped, too */
+    uint64_t went, came; /* in: the TSC before and after the guest's code */
+    uint64_t timed;      /* out: may it be read? */
+    uint64_t unused;
     struct stub_call call[STUB_CALLS];
 };
 
@@ -66,6 +72,9 @@ _Static_assert(offsetof(struct stub_comm, count) == COMM_COUNT, "count");
 _Static_assert(offsetof(struct stub_comm, next) == COMM_NEXT, "next");
 _Static_assert(offsetof(struct stub_comm, error) == COMM_ERROR, "error");
 _Static_assert(offsetof(struct stub_comm, token) == COMM_TOKEN, "token");
+_Static_assert(offsetof(struct stub_comm, went) == COMM_WENT, "went");
+_Static_assert(offsetof(struct stub_comm, came) == COMM_CAME, "came");
+_Static_assert(offsetof(struct stub_comm, timed) == COMM_TIMED, "timed");
 _Static_assert(offsetof(struct stub_comm, call) == COMM_CALLS, "calls");
 _Static_assert(sizeof(struct stub_call) == COMM_CALL, "a call");
 _Static_assert(sizeof(struct stub_comm) <= 0x1000, "it is one page");
