@@ -91,7 +91,7 @@ static void conn_close(struct port *p)
     p->conn.fd = -1;
     p->waits = false;
     chardev_connect(&p->chr, false);
-    loop_change(p->loop, &p->listen, EPOLLIN); /* the next one's turn */
+    unix_hold(&p->at, false); /* the next one's turn */
 }
 
 /* What the guest has room for; the end of it ends the connection, if it is. */
@@ -142,15 +142,11 @@ static void conn_ready(struct loop_fd *lf, uint32_t events)
     conn_read(p);
 }
 
-static void listen_ready(struct loop_fd *lf, uint32_t events)
+static void conn_accepted(struct unix_listener *u, int fd)
 {
-    struct port *p = container_of(lf, struct port, listen);
-    int fd = accept4(lf->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct port *p = container_of(u, struct port, at);
     struct error err;
 
-    (void)events;
-    if (fd < 0)
-        return;
     p->conn.fd = fd;
     p->events = 0;
     if (loop_add(p->loop, &p->conn, 0, &err)) {
@@ -160,7 +156,7 @@ static void listen_ready(struct loop_fd *lf, uint32_t events)
     }
     p->watched = true;
     p->ended = p->hung_up = p->waits = false;
-    loop_change(p->loop, &p->listen, 0);
+    unix_hold(u, true);
     chardev_connect(&p->chr, true);
     conn_watch(p);
 }
@@ -258,9 +254,8 @@ static int unix_open(struct port *p, struct error *err)
     if (unix_listen(&p->at, p->cfg.path, 0, err))
         return -err->code;
     p->chr.away = true;
-    p->listen = (struct loop_fd){p->at.fd, listen_ready};
     p->conn.ready = conn_ready;
-    if (!loop_add(p->loop, &p->listen, EPOLLIN, err))
+    if (!unix_serve(&p->at, p->loop, conn_accepted, err))
         return 0;
     unix_unlisten(&p->at);
     return -err->code;
@@ -300,10 +295,7 @@ void port_close(struct port *p)
         conn_unwatch(p);
         close(p->conn.fd);
     }
-    if (p->at.fd >= 0) {
-        loop_remove(p->loop, &p->listen);
-        unix_unlisten(&p->at);
-    }
+    unix_unlisten(&p->at);
     if (p->file >= 0)
         close(p->file);
     free(p);

@@ -34,8 +34,8 @@ struct port {
     struct loop *loop;
     struct port_config cfg;
     struct unix_listener at;
-    struct loop_fd listen, conn; /* conn.fd -1: nobody is there */
-    bool watched;                /* conn is in epoll's set, for: */
+    struct loop_fd conn; /* fd -1: nobody is there */
+    bool watched;        /* conn is in epoll's set, for: */
     uint32_t events;
     bool ended;      /* it sends no more, */
     bool hung_up;    /* nor reads */

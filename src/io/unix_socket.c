@@ -6,7 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG 128
+#define BACKLOG  128
+#define AT_ONCE  16 /* accepted, then others get their turn */
+#define RETRY_NS 100000000ull
 
 static int address(struct sockaddr_un *sa, const char *path)
 {
@@ -94,12 +96,65 @@ int unix_listen(struct unix_listener *u, const char *path, size_t spare,
     return -err->code;
 }
 
+/* --- served by the loop --- */
+
+void unix_hold(struct unix_listener *u, bool held)
+{
+    if (held == u->held)
+        return;
+    u->held = held;
+    timer_cancel(&u->retry);
+    loop_change(u->loop, &u->watch, held ? 0 : EPOLLIN);
+}
+
+static void serve_retry(struct timer *t)
+{
+    unix_hold(container_of(t, struct unix_listener, retry), false);
+}
+
+static void serve_ready(struct loop_fd *lf, uint32_t events)
+{
+    struct unix_listener *u = container_of(lf, struct unix_listener, watch);
+
+    (void)events;
+    for (int i = 0; i < AT_ONCE && !u->held; i++) {
+        int fd = accept4(u->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+                       errno == ENOMEM)) {
+            unix_hold(u, true);
+            timer_arm(&u->retry, clock_now(u->loop->clock) + RETRY_NS);
+        }
+        if (fd < 0)
+            return;
+        u->accepted(u, fd);
+    }
+}
+
+int unix_serve(struct unix_listener *u, struct loop *l,
+               void (*accepted)(struct unix_listener *u, int fd),
+               struct error *err)
+{
+    u->watch = (struct loop_fd){u->fd, serve_ready};
+    u->accepted = accepted;
+    if (loop_add(l, &u->watch, EPOLLIN, err))
+        return -err->code;
+    u->loop = l;
+    timer_init(&u->retry, l, serve_retry);
+    return 0;
+}
+
 void unix_unlisten(struct unix_listener *u)
 {
     struct stat st;
 
     if (u->fd < 0)
         return;
+    if (u->loop) {
+        timer_cancel(&u->retry);
+        loop_remove(u->loop, &u->watch);
+        u->loop = NULL;
+    }
     if (u->ino && !lstat(u->at.sun_path, &st) && st.st_dev == u->dev &&
         st.st_ino == u->ino)
         unlink(u->at.sun_path);

@@ -23,8 +23,7 @@
 
 #include "base/log.h"
 
-#define CLOSE_NS  (8 * 1000000000ull) /* for its RST after our SHUTDOWN */
-#define PORT_BASE (1u << 30)          /* as Firecracker's */
+#define CLOSE_NS (8 * 1000000000ull) /* for its RST after our SHUTDOWN */
 
 /* --- the lists --- */
 
@@ -697,7 +696,7 @@ int vsock_open(struct vsock **out, const struct vsock_config *cfg,
     v->loop = l;
     v->cid = cfg->cid;
     v->ready_end = &v->ready;
-    v->next_port = PORT_BASE;
+    v->next_port = VSOCK_PORT_BASE;
     v->conns_max = conns_max();
     if (cfg->base && strlen(cfg->base) + VSOCK_SPARE < sizeof(v->base))
         strcpy(v->base, cfg->base);
@@ -713,8 +712,6 @@ void vsock_close(struct vsock *v)
 {
     v->wake = NULL;
     drop_all(v, true);
-    timer_cancel(&v->retry);
-    loop_remove(v->loop, &v->listen);
     unix_unlisten(&v->at);
     free(v);
 }

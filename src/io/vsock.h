@@ -71,7 +71,6 @@ struct vsock_config {
 
 struct vsock {
     struct loop *loop;
-    struct loop_fd listen;
     struct unix_listener at;
     char base[sizeof(((struct sockaddr_un *)0)->sun_path)];
     uint32_t cid;
@@ -81,8 +80,6 @@ struct vsock {
     struct vsock_conn *ready, **ready_end; /* have something for the guest */
     unsigned conns, conns_max;
     uint32_t next_port; /* of the host's side of its own connections */
-    bool full;          /* nobody is accepted for now */
-    struct timer retry; /* after the host ran out of something */
     /* RSTs for what is no connection; one too many is dropped. */
     struct vsock_header rst[64];
     unsigned rst_first, rst_len;

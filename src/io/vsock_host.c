@@ -13,9 +13,6 @@
 #include <unistd.h>
 
 #define ANSWER_NS (5 * 1000000000ull) /* for the guest to accept */
-#define RETRY_NS  100000000ull
-#define AT_ONCE   16 /* accepted, then others get their turn */
-#define PORT_BASE (1u << 30)
 
 static int dial_path(const char *path, uint32_t port)
 {
@@ -51,7 +48,8 @@ static bool greeting_parse(const char *line, uint32_t *port)
 static uint32_t port_free(struct vsock *v, uint32_t guest_port)
 {
     do {
-        v->next_port = PORT_BASE | ((v->next_port + 1) & (PORT_BASE - 1));
+        v->next_port =
+            VSOCK_PORT_BASE | ((v->next_port + 1) & (VSOCK_PORT_BASE - 1));
     } while (vsock_find(v, guest_port, v->next_port));
     return v->next_port;
 }
@@ -97,63 +95,27 @@ void vsock_greet(struct vsock_conn *c)
 
 /* --- the listening socket --- */
 
-/* Whoever comes waits in the socket's queue. */
-static void accept_pause(struct vsock *v)
-{
-    v->full = true;
-    loop_change(v->loop, &v->listen, 0);
-}
-
 void vsock_accept_more(struct vsock *v)
 {
-    if (!v->full || v->conns >= v->conns_max)
-        return;
-    v->full = false;
-    timer_cancel(&v->retry);
-    loop_change(v->loop, &v->listen, EPOLLIN);
+    if (v->conns < v->conns_max)
+        unix_hold(&v->at, false);
 }
 
-static void accept_retry(struct timer *t)
+static void host_accepted(struct unix_listener *u, int fd)
 {
-    vsock_accept_more(container_of(t, struct vsock, retry));
-}
+    struct vsock *v = container_of(u, struct vsock, at);
 
-/* False: nobody is there, or the host is out of something. */
-static bool accept_one(struct vsock *v)
-{
-    int fd = accept4(v->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-                   errno == ENOMEM)) {
-        accept_pause(v);
-        timer_arm(&v->retry, clock_now(v->loop->clock) + RETRY_NS);
-    }
-    if (fd < 0)
-        return false;
     if (!vsock_conn_new(v, fd))
         close(fd);
-    return true;
-}
-
-static void listen_ready(struct loop_fd *lf, uint32_t events)
-{
-    struct vsock *v = container_of(lf, struct vsock, listen);
-
-    (void)events;
-    for (int i = 0; i < AT_ONCE && v->conns < v->conns_max; i++)
-        if (!accept_one(v))
-            return;
     if (v->conns >= v->conns_max)
-        accept_pause(v);
+        unix_hold(u, true);
 }
 
 int vsock_listen(struct vsock *v, const char *path, struct error *err)
 {
     if (unix_listen(&v->at, path, VSOCK_SPARE, err))
         return -err->code;
-    timer_init(&v->retry, v->loop, accept_retry);
-    v->listen = (struct loop_fd){v->at.fd, listen_ready};
-    if (!loop_add(v->loop, &v->listen, EPOLLIN, err))
+    if (!unix_serve(&v->at, v->loop, host_accepted, err))
         return 0;
     unix_unlisten(&v->at);
     return -err->code;

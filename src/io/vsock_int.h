@@ -5,6 +5,8 @@
 #include "io/vsock.h"
 
 #define VSOCK_GREETING_MAX 31u
+/* The host's ports of its own connections, as Firecracker's. */
+#define VSOCK_PORT_BASE (1u << 30)
 
 enum vsock_state {
     VSOCK_GREETING,  /* a host program has not said CONNECT yet */

@@ -262,46 +262,28 @@ static void ctl_accept(struct loop_fd *lf, uint32_t events)
 
 /* --- the listening socket --- */
 
-/* A socket that nobody listens on is left from a machine that was killed. */
-static bool is_stale(const struct sockaddr_un *sa)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool stale = fd >= 0 &&
-                 connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) &&
-                 errno == ECONNREFUSED;
-
-    if (fd >= 0)
-        close(fd);
-    return stale;
-}
-
 static int ctl_listen(struct ctl *ctl, const char *name, struct error *err)
 {
-    const struct sockaddr *sa = (const struct sockaddr *)&ctl->address;
-    char folder[sizeof(ctl->address.sun_path)];
-    int fd, e;
+    char folder[sizeof(ctl->at.at.sun_path)];
+    struct sockaddr_un sa;
+    int rc;
 
     if (names_folder(folder, sizeof(folder), true, err) ||
-        name_address(&ctl->address, name, err))
+        name_address(&sa, name, err))
         return -err->code;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return error_set(err, errno, "socket: %s", strerror(errno));
-    ctl->listener = (struct loop_fd){fd, ctl_accept};
-    if (is_stale(&ctl->address))
-        unlink(ctl->address.sun_path);
-    if (!bind(fd, sa, sizeof(ctl->address)) && !listen(fd, 16) &&
-        !loop_add(&ctl->m->loop, &ctl->listener, EPOLLIN, err))
-        return 0;
-    e = errno;
-    close(fd);
-    ctl->listener.fd = -1;
-    if (e == EADDRINUSE)
-        return error_set(err, e,
+    rc = unix_listen(&ctl->at, sa.sun_path, 0, err);
+    if (rc == -EADDRINUSE)
+        return error_set(err, EADDRINUSE,
                          "--name %s: a machine of this name runs; take "
                          "another, or see ringfence ctl %s status",
                          name, name);
-    return error_set(err, e, "%s: %s", ctl->address.sun_path, strerror(e));
+    if (rc)
+        return rc;
+    ctl->listener = (struct loop_fd){ctl->at.fd, ctl_accept};
+    if (!loop_add(&ctl->m->loop, &ctl->listener, EPOLLIN, err))
+        return 0;
+    unix_unlisten(&ctl->at);
+    return -err->code;
 }
 
 int ctl_init(struct machine *m, struct error *err)
@@ -333,9 +315,8 @@ void ctl_fini(struct machine *m)
 
     if (!ctl)
         return;
-    unlink(ctl->address.sun_path);
     loop_remove(&m->loop, &ctl->listener);
-    close(ctl->listener.fd);
+    unix_unlisten(&ctl->at);
     while (ctl->clients) {
         client_flush(ctl->clients);
         client_free(ctl->clients);

@@ -5,8 +5,8 @@
 #pragma once
 
 #include <json-c/json.h>
-#include <sys/un.h>
 
+#include "io/unix_socket.h"
 #include "machine/ctl.h"
 #include "machine/machine_int.h"
 
@@ -31,8 +31,8 @@ struct ctl_client {
 
 struct ctl {
     struct machine *m;
-    struct loop_fd listener;
-    struct sockaddr_un address;
+    struct unix_listener at;
+    struct loop_fd listener; /* its descriptor, which works while time stands */
     struct ctl_client *clients;
     unsigned count;
     uint64_t started; /* host's CLOCK_MONOTONIC */

@@ -350,60 +350,42 @@ int gdb_address_check(const char *where, struct error *err)
     return 0;
 }
 
-/* A socket that nobody listens on is left over from a monitor that died. */
-static void gdb_unlink_stale(const struct sockaddr_un *sa)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    if (fd < 0)
-        return;
-    if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) &&
-        errno == ECONNREFUSED)
-        unlink(sa->sun_path);
-    close(fd);
-}
-
-static int gdb_bind_unix(struct gdb *g, int fd, const char *path)
-{
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-
-    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
-    gdb_unlink_stale(&sa);
-    if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)))
-        return -1;
-    snprintf(g->unlink_path, sizeof(g->unlink_path), "%s", path);
-    return 0;
-}
-
 /* Whoever reaches it owns the guest: this host's own users only. */
-static int gdb_bind_tcp(int fd, long port)
+static int gdb_listen_tcp(long port)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET,
                              .sin_port = htons((uint16_t)port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int on = 1, e;
 
+    if (fd < 0)
+        return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    return bind(fd, (struct sockaddr *)&sa, sizeof(sa));
+    if (!bind(fd, (struct sockaddr *)&sa, sizeof(sa)) && !listen(fd, 4))
+        return fd;
+    e = errno;
+    close(fd);
+    return -e;
 }
 
 static int gdb_listen(struct gdb *g, struct error *err)
 {
     const char *where = g->m->cfg->gdb;
-    bool local = !strncmp(where, "unix:", 5);
-    int e;
+    int fd;
 
-    g->listener.ready = gdb_accept;
-    g->listener.fd = socket(local ? AF_UNIX : AF_INET,
-                            SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (g->listener.fd >= 0 &&
-        !(local ? gdb_bind_unix(g, g->listener.fd, where + 5)
-                : gdb_bind_tcp(g->listener.fd, gdb_port(where))) &&
-        !listen(g->listener.fd, 4))
-        return loop_add(&g->m->loop, &g->listener, EPOLLIN, err);
-    e = errno;
-    return error_set(err, e, "--gdb %s: %s%s", where, strerror(e),
-                     e == EADDRINUSE ? "; choose another one" : "");
+    if (!strncmp(where, "unix:", 5)) {
+        fd = unix_listen(&g->at, where + 5, 0, err);
+        if (!fd)
+            fd = g->at.fd;
+    } else {
+        fd = gdb_listen_tcp(gdb_port(where));
+    }
+    if (fd < 0)
+        return error_set(err, -fd, "--gdb %s: %s%s", where, strerror(-fd),
+                         fd == -EADDRINUSE ? "; choose another one" : "");
+    g->listener = (struct loop_fd){fd, gdb_accept};
+    return loop_add(&g->m->loop, &g->listener, EPOLLIN, err);
 }
 
 int gdb_init(struct machine *m, struct error *err)
@@ -418,7 +400,7 @@ int gdb_init(struct machine *m, struct error *err)
         return error_set(err, ENOMEM, "out of memory");
     m->gdb = g;
     g->m = m;
-    g->client.fd = g->listener.fd = g->stopper = -1;
+    g->client.fd = g->listener.fd = g->at.fd = g->stopper = -1;
     g->ran = m->cfg->gdb_nowait;
     for (i = 0; i < m->cfg->cpus; i++) {
         g->cpu[i].points = &g->points;
@@ -459,10 +441,11 @@ void gdb_fini(struct machine *m)
             close(g->client.fd);
         }
     }
-    if (g->listener.fd >= 0)
-        close(g->listener.fd); /* epoll forgets it too */
-    if (g->unlink_path[0])
-        unlink(g->unlink_path);
+    /* epoll forgets it, too */
+    if (g->at.fd >= 0)
+        unix_unlisten(&g->at);
+    else if (g->listener.fd >= 0)
+        close(g->listener.fd);
     free(g);
     m->gdb = NULL;
 }

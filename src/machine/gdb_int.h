@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "io/unix_socket.h"
 #include "machine/gdb.h"
 #include "machine/machine_int.h"
 #include "x86/debug.h"
@@ -21,7 +22,7 @@ enum gdb_signal { GDB_SIGINT = 2, GDB_SIGTRAP = 5, GDB_SIGSEGV = 11 };
 struct gdb {
     struct machine *m;
     struct loop_fd listener, client; /* fd -1: none */
-    char unlink_path[108];           /* of our unix socket, or empty */
+    struct unix_listener at;         /* the listener, if it is unix: */
 
     bool ran;     /* the guest has left its first instruction */
     bool started; /* this debugger has heard of a stop, or need not */
