@@ -73,23 +73,22 @@ void virtio_signal(struct virtio *v, unsigned q)
         virtio_interrupt(v, ISR_QUEUE, v->q[q].msix);
 }
 
-bool virtio_take_all(struct virtio *v, unsigned q, struct virtq_chain *c,
-                     void (*take)(struct virtio *v))
+bool virtio_serve(struct virtio *v, unsigned q, struct virtq_chain *c,
+                  int (*take)(struct virtio *v, unsigned q))
 {
     unsigned left;
 
-    virtq_want_kicks(&v->q[q], false);
     for (left = VIRTQ_SIZE_MAX; left && virtio_running(v); left--) {
-        int r = virtq_pop(&v->q[q], c);
+        int r = virtq_pop(&v->q[q], c), written;
+        uint16_t head = c->head;
 
         if (r < 0)
-            virtio_broken(v, "bad transmit queue");
+            virtio_broken(v, "a bad chain from the driver");
         if (r < 0 || (!r && !virtq_want_kicks(&v->q[q], true)))
             break;
-        if (!r)
-            continue;
-        take(v);
-        virtq_push(&v->q[q], c->head, 0);
+        written = r ? take(v, q) : -1;
+        if (written >= 0)
+            virtq_push(&v->q[q], head, (uint32_t)written);
     }
     virtio_signal(v, q);
     return !left;
@@ -131,6 +130,11 @@ void virtio_reset(struct virtio *v)
 {
     transport_reset(v);
     pci_func_reset(&v->pci);
+}
+
+void virtio_device_reset(struct device *d)
+{
+    virtio_reset(container_of(d, struct virtio, pci.dev));
 }
 
 static void queues_agree(struct virtio *v)

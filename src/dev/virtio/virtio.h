@@ -68,17 +68,20 @@ void virtio_init(struct virtio *v, const struct virtio_class *cls,
                  struct pci_host *host, uint64_t features, unsigned queues,
                  uint16_t queue_size);
 void virtio_reset(struct virtio *v);
+/* The same, for device_ops. */
+void virtio_device_reset(struct device *d);
 void virtio_save(struct virtio *v, struct state_writer *w);
 int virtio_load(struct virtio *v, struct state_reader *r,
                 struct error *err) must_check;
 
 /*
- * Takes what the driver has queued to be sent: at most a ring's worth, since a
- * vCPU may be filling it meanwhile. take() gets the chain in *c, which goes
- * back when it returns. True: there may be more; let others have the lock.
+ * Takes what the driver has put on queue q, at most a ring's worth, since a
+ * vCPU may be filling it meanwhile. take() gets each chain in *c; it returns
+ * how many bytes it wrote, and the chain goes back, or -1 to keep it. True:
+ * there may be more; let others have the lock.
  */
-bool virtio_take_all(struct virtio *v, unsigned q, struct virtq_chain *c,
-                     void (*take)(struct virtio *v));
+bool virtio_serve(struct virtio *v, unsigned q, struct virtq_chain *c,
+                  int (*take)(struct virtio *v, unsigned q));
 
 /* Signals queue q's used buffers if the driver wants to know. */
 void virtio_signal(struct virtio *v, unsigned q);

@@ -112,45 +112,32 @@ static void stats_read(struct virtio_balloon *b)
     }
 }
 
-/* True: it goes back at once. */
-static bool balloon_chain(struct virtio_balloon *b, enum role role)
+static int balloon_chain(struct virtio *v, unsigned q)
 {
-    switch (role) {
+    struct virtio_balloon *b = balloon_of(v);
+
+    switch (role_of(b, q)) {
     case ROLE_INFLATE:
         inflate(b);
-        return true;
+        return 0;
     case ROLE_REPORT:
         report(b);
-        return true;
+        return 0;
     case ROLE_STATS:
         stats_read(b);
         if (b->stats_held)
-            return true; /* a driver with two of them */
+            return 0; /* a driver with two of them */
         b->stats_held = true;
         b->stats_head = b->chain.head;
-        return false;
+        return -1;
     default:
-        return true; /* deflated pages come back when they are touched */
+        return 0; /* deflated pages come back when they are touched */
     }
 }
 
-static void balloon_notify(struct virtio *v, unsigned n)
+static void balloon_notify(struct virtio *v, unsigned q)
 {
-    struct virtio_balloon *b = balloon_of(v);
-    enum role role = role_of(b, n);
-    struct virtq *q = &v->q[n];
-
-    for (unsigned left = VIRTQ_SIZE_MAX; left; left--) {
-        int r = virtq_pop(q, &b->chain);
-
-        if (r < 0)
-            virtio_broken(v, "bad queue");
-        if (r < 0 || (!r && !virtq_want_kicks(q, true)))
-            break;
-        if (r && balloon_chain(b, role))
-            virtq_push(q, b->chain.head, 0);
-    }
-    virtio_signal(v, n);
+    virtio_serve(v, q, &balloon_of(v)->chain, balloon_chain);
 }
 
 /* Linux rings the bell for its first statistics before it is ready. */
@@ -224,7 +211,7 @@ static struct virtio_balloon *balloon_dev(struct device *d)
 static void virtio_balloon_reset(struct device *d)
 {
     balloon_dev(d)->target = 0; /* a kernel that boots needs its memory */
-    virtio_reset(&balloon_dev(d)->v);
+    virtio_device_reset(d);
 }
 
 static void virtio_balloon_save(struct device *d, struct state_writer *w)

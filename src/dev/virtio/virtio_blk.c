@@ -374,11 +374,6 @@ static struct virtio_blk *blk_dev(struct device *d)
     return container_of(d, struct virtio_blk, v.pci.dev);
 }
 
-static void virtio_blk_reset(struct device *d)
-{
-    virtio_reset(&blk_dev(d)->v);
-}
-
 void virtio_blk_drain(struct virtio_blk *b)
 {
     uint32_t done = 0;
@@ -435,7 +430,7 @@ static void virtio_blk_fini(struct device *d)
 }
 
 static const struct device_ops virtio_blk_ops = {
-    "virtio-blk",    virtio_blk_reset, virtio_blk_save,
+    "virtio-blk",    virtio_device_reset, virtio_blk_save,
     virtio_blk_load, virtio_blk_fini,
 };
 

@@ -264,11 +264,6 @@ static struct virtio_console *console_dev(struct device *d)
     return container_of(d, struct virtio_console, v.pci.dev);
 }
 
-static void virtio_console_reset(struct device *d)
-{
-    virtio_reset(&console_dev(d)->v);
-}
-
 static const char *field(char *buf, size_t len, unsigned n, const char *name)
 {
     snprintf(buf, len, "p%u.%s", n, name);
@@ -362,7 +357,7 @@ static void virtio_console_fini(struct device *d)
 }
 
 static const struct device_ops virtio_console_ops = {
-    "virtio-console",    virtio_console_reset, virtio_console_save,
+    "virtio-console",    virtio_device_reset, virtio_console_save,
     virtio_console_load, virtio_console_fini,
 };
 

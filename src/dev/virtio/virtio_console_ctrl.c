@@ -201,26 +201,18 @@ static void control_take(struct virtio_console *c, const struct control *m)
         port_opened(&c->port[m->id], m->value);
 }
 
+static int control_chain(struct virtio *v, unsigned q)
+{
+    struct virtio_console *c = container_of(v, struct virtio_console, v);
+    struct control m;
+
+    (void)q;
+    if (virtq_buf_read(&c->in, 0, &m, sizeof(m)) == sizeof(m))
+        control_take(c, &m); /* may use c->in */
+    return 0;
+}
+
 void virtio_console_ctrl(struct virtio_console *c)
 {
-    struct virtq *q = &c->v.q[CONSOLE_CTRL_TX];
-
-    for (unsigned left = 2 * VIRTQ_SIZE_MAX; left && virtio_running(&c->v);
-         left--) {
-        struct control m;
-        int r = virtq_pop(q, &c->in);
-        bool whole;
-
-        if (r < 0)
-            virtio_broken(&c->v, "bad control transmit queue");
-        if (r < 0 || (!r && !virtq_want_kicks(q, true)))
-            break;
-        if (!r)
-            continue;
-        whole = virtq_buf_read(&c->in, 0, &m, sizeof(m)) == sizeof(m);
-        virtq_push(q, c->in.head, 0);
-        if (whole)
-            control_take(c, &m);
-    }
-    virtio_signal(&c->v, CONSOLE_CTRL_TX);
+    virtio_serve(&c->v, CONSOLE_CTRL_TX, &c->in, control_chain);
 }

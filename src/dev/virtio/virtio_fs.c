@@ -254,11 +254,6 @@ static struct virtio_fs *fs_dev(struct device *d)
     return container_of(d, struct virtio_fs, v.pci.dev);
 }
 
-static void virtio_fs_reset(struct device *d)
-{
-    virtio_reset(&fs_dev(d)->v);
-}
-
 /* What the workers have taken is answered; the rest waits in the rings. */
 void virtio_fs_drain(struct virtio_fs *f)
 {
@@ -323,7 +318,7 @@ static void virtio_fs_fini(struct device *d)
 }
 
 static const struct device_ops virtio_fs_ops = {
-    "virtio-fs",    virtio_fs_reset, virtio_fs_save,
+    "virtio-fs",    virtio_device_reset, virtio_fs_save,
     virtio_fs_load, virtio_fs_fini,
 };
 

@@ -238,16 +238,17 @@ static void net_rx(void *ctx, const struct net_header *h, const uint8_t *frame,
 
 /* --- from the driver --- */
 
-static void tx_chain(struct virtio *v)
+static int tx_chain(struct virtio *v, unsigned q)
 {
-    struct virtio_net *d = container_of(v, struct virtio_net, v);
+    struct virtio_net *d = net_of(v);
     const struct virtq_chain *c = &d->out;
     struct net_header h;
     size_t len = c->out_len - sizeof(h);
 
+    (void)q;
     if (c->out_len < sizeof(h) || len > NET_FRAME_MAX) {
         d->net->dropped++;
-        return;
+        return 0;
     }
     virtq_buf_read(c, 0, &h, sizeof(h));
     virtq_buf_read(c, sizeof(h), d->frame, len);
@@ -255,11 +256,13 @@ static void tx_chain(struct virtio *v)
     h.buffers = 0;
     if (!net_send(d->net, &h, d->frame, len))
         log_guest("virtio-net: a frame that cannot be sent");
+    return 0;
 }
 
 static void net_transmit(struct virtio_net *d)
 {
-    if (virtio_take_all(&d->v, TX, &d->out, tx_chain))
+    virtq_want_kicks(&d->v.q[TX], false);
+    if (virtio_serve(&d->v, TX, &d->out, tx_chain))
         timer_arm(&d->more, clock_now(d->v.loop->clock));
 }
 
@@ -381,25 +384,12 @@ static uint8_t ctrl_command(struct virtio_net *d)
     return ACK_ERR;
 }
 
-static void net_control(struct virtio_net *d)
+static int ctrl_chain(struct virtio *v, unsigned q)
 {
-    struct virtq *q = &d->v.q[CTRL];
+    struct virtio_net *d = net_of(v);
+    uint8_t ack = ctrl_command(d);
 
-    for (unsigned left = VIRTQ_SIZE_MAX; left; left--) {
-        int r = virtq_pop(q, &d->out);
-        uint8_t ack;
-
-        if (r < 0)
-            virtio_broken(&d->v, "bad control queue");
-        if (r < 0 || (!r && !virtq_want_kicks(q, true)))
-            break;
-        if (!r)
-            continue;
-        ack = ctrl_command(d);
-        virtq_push(q, d->out.head,
-                   (uint32_t)virtq_buf_write(q, &d->out, 0, &ack, 1));
-    }
-    virtio_signal(&d->v, CTRL);
+    return (int)virtq_buf_write(&v->q[q], &d->out, 0, &ack, 1);
 }
 
 /* --- the device --- */
@@ -416,7 +406,7 @@ static void net_notify(struct virtio *v, unsigned q)
         net_transmit(d);
         break;
     case CTRL:
-        net_control(d);
+        virtio_serve(v, CTRL, &d->out, ctrl_chain);
         break;
     }
 }
@@ -470,11 +460,6 @@ static const struct virtio_class net_class = {
 static struct virtio_net *net_dev(struct device *d)
 {
     return container_of(d, struct virtio_net, v.pci.dev);
-}
-
-static void virtio_net_reset(struct device *d)
-{
-    virtio_reset(&net_dev(d)->v);
 }
 
 /* The switches of the filter, in one number. */
@@ -596,7 +581,7 @@ static void virtio_net_fini(struct device *dev)
 }
 
 static const struct device_ops virtio_net_ops = {
-    "virtio-net",    virtio_net_reset, virtio_net_save,
+    "virtio-net",    virtio_device_reset, virtio_net_save,
     virtio_net_load, virtio_net_fini,
 };
 

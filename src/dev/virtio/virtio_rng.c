@@ -120,11 +120,6 @@ static struct virtio_rng *rng_dev(struct device *d)
     return container_of(d, struct virtio_rng, v.pci.dev);
 }
 
-static void virtio_rng_reset(struct device *d)
-{
-    virtio_reset(&rng_dev(d)->v);
-}
-
 static void virtio_rng_save(struct device *d, struct state_writer *w)
 {
     struct virtio_rng *r = rng_dev(d);
@@ -162,7 +157,7 @@ static void virtio_rng_fini(struct device *d)
 }
 
 static const struct device_ops virtio_rng_ops = {
-    "virtio-rng",    virtio_rng_reset, virtio_rng_save,
+    "virtio-rng",    virtio_device_reset, virtio_rng_save,
     virtio_rng_load, virtio_rng_fini,
 };
 

@@ -109,23 +109,26 @@ static void vsock_event(struct virtio_vsock *d)
 
 /* --- from the driver --- */
 
-static void tx_packet(struct virtio *v)
+static int tx_packet(struct virtio *v, unsigned q)
 {
-    struct virtio_vsock *d = container_of(v, struct virtio_vsock, v);
+    struct virtio_vsock *d = vsock_of(v);
     struct vsock_header h;
 
+    (void)q;
     if (virtq_buf_read(&d->out, 0, &h, sizeof(h)) != sizeof(h) ||
         h.len > VSOCK_PACKET || h.len > d->out.out_len - sizeof(h)) {
         log_guest("virtio-vsock: a packet that is cut or too long");
-        return;
+        return 0;
     }
     virtq_buf_read(&d->out, sizeof(h), d->data, h.len);
     vsock_take(d->vs, &h, d->data);
+    return 0;
 }
 
 static void vsock_tx(struct virtio_vsock *d)
 {
-    if (virtio_take_all(&d->v, TX, &d->out, tx_packet))
+    virtq_want_kicks(&d->v.q[TX], false);
+    if (virtio_serve(&d->v, TX, &d->out, tx_packet))
         timer_arm(&d->more, clock_now(d->v.loop->clock));
 }
 
@@ -197,11 +200,6 @@ static struct virtio_vsock *vsock_dev(struct device *d)
     return container_of(d, struct virtio_vsock, v.pci.dev);
 }
 
-static void virtio_vsock_reset(struct device *d)
-{
-    virtio_reset(&vsock_dev(d)->v);
-}
-
 /* Connections are not saved: their other ends are here. */
 static void virtio_vsock_save(struct device *dev, struct state_writer *w)
 {
@@ -241,7 +239,7 @@ static void virtio_vsock_fini(struct device *dev)
 }
 
 static const struct device_ops virtio_vsock_ops = {
-    "virtio-vsock",    virtio_vsock_reset, virtio_vsock_save,
+    "virtio-vsock",    virtio_device_reset, virtio_vsock_save,
     virtio_vsock_load, virtio_vsock_fini,
 };
 

@@ -303,7 +303,8 @@ enum stub_why stub_why(const struct stub *s)
 
 /* --- starting --- */
 
-static int program_fd(uint64_t base)
+/* Not inlined: what it has in registers has nothing to do with vfork(). */
+__attribute__((noinline)) static int program_fd(uint64_t base)
 {
     char image[512];
     size_t len = (size_t)(stub_elf_end - stub_elf);
