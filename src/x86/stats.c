@@ -24,6 +24,7 @@ const char *vcpu_counter_name(enum vcpu_counter counter)
         [CTR_DIRECT_CALL] = "direct-system-calls",
         [CTR_DIRECT_FILL] = "direct-hidden-faults",
         [CTR_DIRECT_FAULT] = "direct-true-faults",
+        [CTR_DIRECT_AHEAD] = "direct-filled-ahead",
         [CTR_DIRECT_TRAP] = "direct-traps",
         [CTR_DIRECT_TAINT] = "direct-tainted-pages",
         [CTR_DIRECT_KICK] = "direct-kicks",

@@ -70,6 +70,7 @@ enum vcpu_counter {
     CTR_DIRECT_CALL,  /* and stopped: a system call, */
     CTR_DIRECT_FILL,  /* a fault that the guest does not see, */
     CTR_DIRECT_FAULT, /* one that it does, */
+    CTR_DIRECT_AHEAD, /* (when that was dealt with, its page was mapped) */
     CTR_DIRECT_TRAP,  /* an instruction that is to be emulated, */
     CTR_DIRECT_TAINT, /* a page that is to be interpreted, */
     CTR_DIRECT_KICK,  /* something else to do for the vCPU */

@@ -113,6 +113,33 @@ static bool sink_native(void *ctx, const uint8_t *page)
     return !scan_sensitive(page);
 }
 
+static enum shadow_outcome fill(struct vcpu *cpu, struct stub *s,
+                                struct shadow_space *sp, gva_t gva,
+                                unsigned access)
+{
+    struct shadow_sink sink = {.ctx = s,
+                               .map = sink_map,
+                               .native = sink_native,
+                               .hole = s->base,
+                               .hole_end = s->base + STUB_SIZE};
+
+    return shadow_fill(cpu, sp, gva, access, &sink);
+}
+
+/*
+ * The guest's kernel has dealt with a fault, and the same instruction is to
+ * run again: it would stop once more, because the page is not here.
+ */
+static void fill_told(struct vcpu *cpu, struct stub *s, struct shadow_space *sp)
+{
+    struct told *t = &direct_of(cpu)->told[sp->index];
+
+    if (t->open && t->rip == cpu->rip &&
+        fill(cpu, s, sp, t->gva, t->access) == SHADOW_FILLED)
+        cpu->stats.count[CTR_DIRECT_AHEAD]++;
+    t->open = false;
+}
+
 /* Go on natively? Otherwise *next says what to do. */
 static bool stop_fault(struct vcpu *cpu, struct stub *s,
                        struct shadow_space *sp, enum direct_next *next)
@@ -122,17 +149,14 @@ static bool stop_fault(struct vcpu *cpu, struct stub *s,
     unsigned access = error & PF_I   ? ACC_FETCH
                       : error & PF_W ? ACC_WRITE
                                      : ACC_READ;
-    struct shadow_sink sink = {.ctx = s,
-                               .map = sink_map,
-                               .native = sink_native,
-                               .hole = s->base,
-                               .hole_end = s->base + STUB_SIZE};
 
-    switch (shadow_fill(cpu, sp, f->reg[FRAME_CR2], access, &sink)) {
+    switch (fill(cpu, s, sp, f->reg[FRAME_CR2], access)) {
     case SHADOW_FILLED:
         cpu->stats.count[CTR_DIRECT_FILL]++;
         return true;
     case SHADOW_FAULT:
+        direct_of(cpu)->told[sp->index] =
+            (struct told){f->reg[FRAME_CR2], f->reg[FRAME_RIP], access, true};
         cpu->stats.count[CTR_DIRECT_FAULT]++;
         *next = DIRECT_EXCEPTION;
         return false;
@@ -324,6 +348,7 @@ enum direct_next direct_run(struct vcpu *cpu)
     if (!s)
         return DIRECT_INTERPRET;
     cpu->stats.count[CTR_DIRECT]++;
+    fill_told(cpu, s, sp);
     frame_put(cpu, s);
     next = run_stub(cpu, sp, s);
     policy_stopped(cpu, __builtin_ia32_rdtsc() - t0);

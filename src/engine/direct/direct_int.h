@@ -24,8 +24,17 @@ struct policy {
 _Static_assert(STUB_KICK_SIGNAL == VCPU_KICK_SIGNAL,
                "vcpu_attn_set() sends it");
 
+/* A page fault that the guest's kernel was told of, by native code. */
+struct told {
+    gva_t gva;
+    uint64_t rip;
+    unsigned access;
+    bool open; /* the instruction was not run again since */
+};
+
 struct direct {
     struct stub stub[SHADOW_SPACES];
+    struct told told[SHADOW_SPACES];
     bool tsc_traps[SHADOW_SPACES];
     bool warm[SHADOW_SPACES]; /* it ran, so it had something mapped */
     struct policy policy[POLICIES];
