@@ -90,6 +90,10 @@ $(BUILD)/tests/oracle: $(wildcard tests/diff/*.c tests/diff/*.h) $(LIB_OBJ)
 	$(CC) $(ALL_CFLAGS) -Itests/diff $(LDFLAGS) -o $@ \
 	    $(filter %.c %.o,$^) $(LIBS)
 
+$(BUILD)/bench/%: tests/bench/%.c $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB_OBJ) $(LIBS)
+
 # The program with a fault put into its fast handlers, for tests/compare.
 $(BUILD)/planted/%: tests/compare/plant-%.sed $(OBJ)
 	@mkdir -p $@.src/engine/interp
@@ -128,10 +132,14 @@ test-distro: all
 
 bench:
 	@scripts/setup build run bench
-	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(MAKE) --no-print-directory -j$$(nproc) all \
+	    $(BUILD)/bench/stops $(BUILD)/bench/signals
 	scripts/bench
+	$(BUILD)/bench/stops
+	$(BUILD)/bench/signals
 	tests/bench/events
 	tests/bench/engines
+	tests/bench/programs
 	tests/bench/overhead
 
 # What disks, snapshots and forks cost; a few minutes.
