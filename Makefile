@@ -102,6 +102,15 @@ $(BUILD)/planted/%: tests/compare/plant-%.sed $(OBJ)
 	$(CC) -I$@.src $(ALL_CFLAGS) -c -o $@.o $@.src/engine/interp/fast64.c
 	$(CC) $(LDFLAGS) -o $@ $@.o $(filter-out %/fast64.o,$(OBJ)) $(LIBS)
 
+# The same for tests/direct; the script's first line says which file is meant.
+$(BUILD)/planted/direct-%: tests/direct/plant-%.sed $(OBJ)
+	@mkdir -p $(@D)
+	file=$$(sed -n 's/^# In \(.*\):.*/\1/p' $<) && \
+	    sed -f $< $$file >$@.c && ! cmp -s $@.c $$file && \
+	    $(CC) $(ALL_CFLAGS) -c -o $@.o $@.c && obj=$${file#src/} && \
+	    $(CC) $(LDFLAGS) -o $@ $@.o \
+	        $$(echo $(OBJ) | tr ' ' '\n' | grep -v "/$${obj%.c}.o$$") $(LIBS)
+
 unit-tests: $(TESTS)
 
 $(BUILD)/fuzz/%.o: tests/fuzz/%.c

@@ -246,6 +246,14 @@ static int boot_stats(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
+static int boot_direct_check(void *ctx, const char *v, struct error *err)
+{
+    (void)v;
+    (void)err;
+    ((struct boot_args *)ctx)->cfg.direct_check = true;
+    return 0;
+}
+
 static int boot_no_fence(void *ctx, const char *v, struct error *err)
 {
     (void)v;
@@ -397,6 +405,11 @@ static const struct option_spec boot_options[] = {
      "count and time exits, interrupts, faults, device\n"
      "accesses; at the end, on stderr or in FILE",
      boot_stats},
+    {"direct-check", NULL, NULL,
+     "for debugging engine trap, with one vCPU: interprets what\n"
+     "ran natively once more; the first difference is shown\n"
+     "and ends the machine",
+     boot_direct_check},
     {"no-fence", NULL, NULL,
      "keep all system calls and capabilities: for who\ndebugs Ringfence",
      boot_no_fence},
@@ -447,6 +460,27 @@ static int boot_check_lockstep(const struct machine_config *c,
     return 0;
 }
 
+/* Another vCPU, or no engine that runs anything natively. */
+static int boot_check_direct(const struct machine_config *c, struct error *err)
+{
+    if (!c->direct_check)
+        return 0;
+    if (c->cpus > 1)
+        return error_set(err, EINVAL,
+                         "--direct-check is for one vCPU; leave out --cpus %u",
+                         c->cpus);
+    if (strcmp(c->engine->name, "trap"))
+        return error_set(err, EINVAL,
+                         "--direct-check is for engine trap, and this is %s; "
+                         "give --engine trap",
+                         c->engine->name);
+    if (c->deterministic || c->record || c->replay)
+        return error_set(err, EINVAL,
+                         "--direct-check: a deterministic machine runs nothing "
+                         "natively; see ringfence compare");
+    return 0;
+}
+
 static int boot_check(struct boot_args *a, struct error *err)
 {
     const struct machine_config *c = &a->cfg;
@@ -467,7 +501,7 @@ static int boot_check(struct boot_args *a, struct error *err)
             return error_set(err, ENOTSUP, "%s", why);
         log_debug("%s", why);
     }
-    return 0;
+    return boot_check_direct(c, err);
 }
 
 static int boot_status(const struct machine_result *r)

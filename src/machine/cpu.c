@@ -292,6 +292,7 @@ static int machine_cpu_init(struct machine *m, unsigned i, uint32_t khz,
     cpu->relax = m->cfg->cpus > 1 ? machine_cpu_relax : NULL;
     cpu->apic_page = LAPIC_PAGE_OFF;
     cpu->tsc_khz = khz;
+    cpu->direct_check = m->cfg->direct_check;
     if (m->det)
         det_attach(m, cpu);
     if (mmu_init(cpu, err))

@@ -51,6 +51,13 @@ void mmu_forget_page(struct vcpu *cpu, gpa_t page);
 /* Forgets all code of all pages (the engine's arena is full). */
 void mmu_forget_all_code(struct vcpu *cpu);
 
+/*
+ * From now on fn hears of each page of RAM before it is written by accesses of
+ * this vCPU: once or more. Page tables' A and D bits are not told.
+ */
+typedef void mmu_write_fn(struct vcpu *cpu, gpa_t page);
+void mmu_note_writes(struct vcpu *cpu, mmu_write_fn *fn);
+
 /* ATTN_INBOX: what other threads wrote since. Owner only. */
 void mmu_inbox(struct vcpu *cpu);
 /* Any thread: somebody else wrote this page of RAM. */

@@ -30,6 +30,7 @@ struct mmu {
         *shadow; /* shadow.c; NULL: user code is not run natively */
 
     code_forget_fn *forget;
+    mmu_write_fn *note;         /* mmu_note_writes() */
     struct code_page **by_page; /* by RAM page number */
     struct mmu_inbox inbox;
     struct vcpu *peers[GUEST_VCPUS_MAX];

@@ -251,6 +251,16 @@ struct shadow_space *shadow_current(struct vcpu *cpu)
     return oldest;
 }
 
+void shadow_writable(const struct shadow_space *sp,
+                     void (*fn)(void *ctx, uint64_t ram_page), void *ctx)
+{
+    for (unsigned h = 0; h < ARRAY_SIZE(sp->hash); h++)
+        for (const struct shadow_region *r = sp->hash[h]; r; r = r->next)
+            for (unsigned i = 0; i < REGION_PAGES; i++)
+                if (bit(r->writable, i))
+                    fn(ctx, r->page[i]);
+}
+
 /* --- filling --- */
 
 /* A run of pages that is mapped by one call. */

@@ -84,6 +84,9 @@ enum shadow_outcome shadow_fill(struct vcpu *cpu, struct shadow_space *sp,
 void shadow_dropped(struct shadow_space *sp);
 /* Its address space is a new, empty one. */
 void shadow_clear(struct vcpu *cpu, struct shadow_space *sp);
+/* Tells of each page of RAM that is writable there: once or more. */
+void shadow_writable(const struct shadow_space *sp,
+                     void (*fn)(void *ctx, uint64_t ram_page), void *ctx);
 /* Forgets all of all spaces. */
 void shadow_drop_all(struct vcpu *cpu);
 

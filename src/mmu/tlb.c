@@ -210,7 +210,8 @@ static void fill(struct vcpu *cpu, gva_t gva, unsigned access,
     e->tag_w = 0;
     if ((w->rights & PAGE_DIRTY) &&
         walk_allows(cpu, w->rights, ACC_WRITE, user, ac) &&
-        !page_has_code(cpu, w->gpa & ~PAGE_OFFSET))
+        !page_has_code(cpu, w->gpa & ~PAGE_OFFSET) &&
+        (likely(!m->note) || (access & ACC_WRITE)))
         e->tag_w = tag;
 }
 
@@ -241,8 +242,11 @@ static int locate_it(struct vcpu *cpu, gva_t gva, unsigned access,
         return 0;
     pl->host = host + (w.gpa & PAGE_OFFSET);
     fill(cpu, gva, access, &w, host);
-    if (access & ACC_WRITE)
+    if (access & ACC_WRITE) {
         pl->code = page_has_code(cpu, page);
+        if (unlikely(mmu_of(cpu)->note != NULL))
+            mmu_of(cpu)->note(cpu, page);
+    }
     return 0;
 }
 
@@ -421,6 +425,12 @@ static const struct vcpu_mmu_ops mmu_ops = {
     .select = select_table,
     .code_stored = mmu_code_stored,
 };
+
+void mmu_note_writes(struct vcpu *cpu, mmu_write_fn *fn)
+{
+    mmu_of(cpu)->note = fn;
+    flush_all(cpu);
+}
 
 int mmu_init(struct vcpu *cpu, struct error *err)
 {

@@ -15,7 +15,7 @@ bool debug_breaks(const struct vcpu *cpu, gva_t lin)
     p = cpu->debug->points;
     for (unsigned i = 0; i < p->breaks; i++)
         if (p->at[i] == lin)
-            return true;
+            return !cpu->debug->wanted || cpu->debug->wanted(cpu);
     return false;
 }
 

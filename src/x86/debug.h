@@ -39,11 +39,20 @@ struct debug_points {
     uint64_t guard[PAGE_SIZE / 64];
 };
 
-enum debug_stop { DEBUG_NONE, DEBUG_STEP, DEBUG_BREAK, DEBUG_WATCH };
+enum debug_stop {
+    DEBUG_NONE,
+    DEBUG_STEP,
+    DEBUG_BREAK,
+    DEBUG_WATCH,
+    DEBUG_CAUGHT, /* an exception, before it is delivered */
+};
 
 struct vcpu_debug {
     const struct debug_points *points;
-    bool step;            /* leave after one instruction */
+    bool step;    /* leave after one instruction */
+    bool catches; /* leave with DEBUG_CAUGHT */
+    /* Does the breakpoint that was met count? NULL: all do. */
+    bool (*wanted)(const struct vcpu *cpu);
     enum debug_stop stop; /* why run() returned ENGINE_DEBUG */
     gva_t hit;            /* DEBUG_WATCH: the address inside the watched */
     enum debug_watch_kind kind;

@@ -33,6 +33,9 @@ const char *vcpu_counter_name(enum vcpu_counter counter)
         [CTR_SHADOW_FLUSH] = "shadow-flushes",
         [CTR_STUB] = "stubs-started",
         [CTR_STUB_ODD] = "stubs-killed",
+        [CTR_CHECK_SAME] = "direct-compared",
+        [CTR_CHECK_SKIPPED] = "direct-not-compared",
+        [CTR_CHECK_INSNS] = "direct-compared-instructions",
     };
 
     return counter < CTR_COUNT ? names[counter] : "";

@@ -79,6 +79,9 @@ enum vcpu_counter {
     CTR_SHADOW_FLUSH, /* spaces dropped as a whole */
     CTR_STUB,         /* processes started */
     CTR_STUB_ODD,     /* and killed for what they did */
+    CTR_CHECK_SAME,   /* --direct-check: native stretches that were compared, */
+    CTR_CHECK_SKIPPED, /* those that could not be, */
+    CTR_CHECK_INSNS,   /* and instructions of the former */
     CTR_COUNT,
 };
 

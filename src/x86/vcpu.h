@@ -224,7 +224,8 @@ struct vcpu {
     struct tracer *tracer; /* x86/trace.h; set while trace is not 0 */
     void *mmu_state;       /* mmu/ */
     void *engine_state;    /* engine/ */
-    void *direct; /* engine/direct/; NULL: no user code runs natively */
+    void *direct;      /* engine/direct/; NULL: no user code runs natively */
+    bool direct_check; /* what does is interpreted as well, and compared */
     /*
      * Instructions retired, see vcpu_insns(). Counting down lets the end of
      * a block see its limit in the subtraction's sign.

@@ -16,6 +16,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "engine/direct/check.h"
 #include "engine/direct/scan.h"
 #include "x86/walk.h"
 
@@ -102,9 +103,19 @@ static struct stub *stub_get(struct vcpu *cpu, struct shadow_space *sp)
 
 /* --- stops --- */
 
+/* Whom shadow_fill() tells. */
+struct sink_to {
+    struct stub *stub;
+    struct check *check;
+};
+
 static int sink_map(void *ctx, gva_t at, uint64_t len, int prot, uint64_t off)
 {
-    return stub_map(ctx, at, len, prot, off);
+    struct sink_to *to = ctx;
+
+    if (unlikely(to->check != NULL) && (prot & PROT_WRITE))
+        check_mapped(to->check, off, len);
+    return stub_map(to->stub, at, len, prot, off);
 }
 
 static bool sink_native(void *ctx, const uint8_t *page)
@@ -117,7 +128,8 @@ static enum shadow_outcome fill(struct vcpu *cpu, struct stub *s,
                                 struct shadow_space *sp, gva_t gva,
                                 unsigned access)
 {
-    struct shadow_sink sink = {.ctx = s,
+    struct sink_to to = {s, direct_of(cpu)->check};
+    struct shadow_sink sink = {.ctx = &to,
                                .map = sink_map,
                                .native = sink_native,
                                .hole = s->base,
@@ -334,11 +346,11 @@ enum direct_next direct_run(struct vcpu *cpu)
     enum direct_next next;
     struct stub *s;
 
-    if (!d->now || !d->now->native || d->chunk_end || d->broken ||
+    if (!d->now || !(d->now->native || d->check) || d->chunk_end || d->broken ||
         !frame_fits(cpu) || !ram_shared(cpu))
         return DIRECT_INTERPRET;
     sp = shadow_current(cpu);
-    if (d->warm[sp->index] && (!sp->runs || sp->drop_all)) {
+    if (!d->check && d->warm[sp->index] && (!sp->runs || sp->drop_all)) {
         d->warm[sp->index] = false;
         policy_cold(cpu);
         return DIRECT_INTERPRET;
@@ -349,15 +361,23 @@ enum direct_next direct_run(struct vcpu *cpu)
         return DIRECT_INTERPRET;
     cpu->stats.count[CTR_DIRECT]++;
     fill_told(cpu, s, sp);
+    if (unlikely(d->check != NULL))
+        check_begin(d->check, cpu, sp);
     frame_put(cpu, s);
     next = run_stub(cpu, sp, s);
     policy_stopped(cpu, __builtin_ia32_rdtsc() - t0);
     stats_end(&cpu->stats, &cpu->stats.ticks[CTR_DIRECT], t0);
+    if (unlikely(d->check != NULL) && !check_end(d->check, cpu, next))
+        next = DIRECT_FAILED;
     return next;
 }
 
 void direct_crossed(struct vcpu *cpu, bool user)
 {
+    if (unlikely(direct_of(cpu)->checks)) {
+        vcpu_attn_set(cpu, ATTN_KICK); /* it is over */
+        return;
+    }
     direct_chunk_over(cpu);
     if (user)
         policy_entered(cpu);
@@ -394,6 +414,11 @@ int direct_init(struct vcpu *cpu, struct error *err)
         free(d);
         return -err->code;
     }
+    if (cpu->direct_check && check_open(cpu, &d->check, err)) {
+        shadow_fini(cpu);
+        free(d);
+        return -err->code;
+    }
     cpu->direct = d;
     return 0;
 }
@@ -406,6 +431,7 @@ void direct_fini(struct vcpu *cpu)
         return;
     for (unsigned i = 0; i < SHADOW_SPACES; i++)
         stub_end(&d->stub[i]);
+    check_close(d->check);
     shadow_fini(cpu);
     free(d);
     cpu->direct = NULL;

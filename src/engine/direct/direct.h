@@ -16,6 +16,7 @@ enum direct_next {
     DIRECT_STEP,      /* run the one instruction at RIP */
     DIRECT_EXCEPTION, /* deliver cpu->exc */
     DIRECT_INTERPRET, /* go on by yourself, to a limit that is set */
+    DIRECT_FAILED,    /* vcpu.direct_check: it differs, and was reported */
 };
 
 /* Can this host do it? -errno and one line that says why not. */

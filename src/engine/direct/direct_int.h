@@ -32,6 +32,8 @@ struct told {
     bool open; /* the instruction was not run again since */
 };
 
+struct check;
+
 struct direct {
     struct stub stub[SHADOW_SPACES];
     struct told told[SHADOW_SPACES];
@@ -45,6 +47,8 @@ struct direct {
     uint64_t chunk_end;  /* interpret up to there: a page that is tainted */
     unsigned generation; /* of RAM's mapping, when stubs last ran */
     bool broken;         /* it does not work here after all */
+    struct check *check; /* check.h; NULL: nobody asked for it */
+    bool checks;         /* it is a check's own vCPU, which is interpreted */
 };
 
 static inline struct direct *direct_of(const struct vcpu *cpu)

@@ -104,10 +104,22 @@ static void wake(struct vcpu *cpu)
     cpu->halted = false;
 }
 
+/* A debugger wants to know; what happened first is what it is told. */
+static int debug_stop(struct vcpu *cpu, enum debug_stop why)
+{
+    vcpu_attn_clear(cpu, ATTN_DEBUG);
+    if (cpu->debug->stop == DEBUG_NONE)
+        cpu->debug->stop = why;
+    return ENGINE_DEBUG;
+}
+
 static int event_exception(struct vcpu *cpu)
 {
-    if (unlikely(cpu->debug != NULL))
+    if (unlikely(cpu->debug != NULL)) {
         debug_access_undone(cpu);
+        if (cpu->debug->catches)
+            return debug_stop(cpu, DEBUG_CAUGHT);
+    }
     return exc_deliver(cpu) == STEP_STOP ? ENGINE_SHUTDOWN : RUN_ON;
 }
 
@@ -234,15 +246,6 @@ static void step_flags(struct vcpu *cpu, const struct insn *in, enum step step)
     if (step == STEP_JUMP && insn_unfinished(cpu, in) &&
         ((cpu->dr7 & 0xff) || (cpu->rflags & FLAG_TF)))
         cpu->rflags |= FLAG_RF;
-}
-
-/* A debugger wants to know; what happened first is what it is told. */
-static int debug_stop(struct vcpu *cpu, enum debug_stop why)
-{
-    vcpu_attn_clear(cpu, ATTN_DEBUG);
-    if (cpu->debug->stop == DEBUG_NONE)
-        cpu->debug->stop = why;
-    return ENGINE_DEBUG;
 }
 
 /* One instruction, by its semantics; then what is to follow it. */
@@ -378,7 +381,7 @@ static int run_blocks(struct vcpu *cpu)
 }
 
 /* User code, where some of it runs natively. */
-static int run_user(struct vcpu *cpu)
+static int run_user(struct vcpu *cpu, struct error *err)
 {
     switch (direct_run(cpu)) {
     case DIRECT_STEP:
@@ -387,6 +390,10 @@ static int run_user(struct vcpu *cpu)
         return event_exception(cpu);
     case DIRECT_AGAIN:
         return RUN_ON;
+    case DIRECT_FAILED:
+        return error_set(err, EILSEQ,
+                         "--direct-check: user code did something else "
+                         "natively than interpreted, see above");
     default:
         return run_blocks(cpu);
     }
@@ -410,7 +417,6 @@ static int interp_run(struct vcpu *cpu, struct error *err)
 {
     int exit;
 
-    (void)err;
     cpu->gpr[R_ZERO] = 0;
     do {
         if (unlikely(vcpu_limit_near(cpu)) &&
@@ -429,10 +435,12 @@ static int interp_run(struct vcpu *cpu, struct error *err)
         if (exit == RUN_ON && !cpu->halted && !vcpu_attn(cpu) &&
             !cpu->db_pending)
             exit = unlikely(vcpu_limit_near(cpu)) ? step_to_limit(cpu)
-                   : cpu->direct && cpu->cpl == 3 ? run_user(cpu)
+                   : cpu->direct && cpu->cpl == 3 ? run_user(cpu, err)
                                                   : run_blocks(cpu);
     } while (exit == RUN_ON);
     flags_sync(cpu);
+    if (exit < 0)
+        return exit;
     cpu->stats.left[exit]++;
     if (trace_on(cpu, TRACE_EXIT))
         left_traced(cpu, exit);

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check_trace.c - the check's vCPU once more, one instruction at a time.
+ *
+ * Which flags are undefined, and which instructions are known to do something
+ * else natively, is asked only where there is a difference: so it may cost.
+ */
+#include "engine/direct/check_int.h"
+
+#include <string.h>
+
+#include <Zydis/Zydis.h>
+
+#include "base/log.h"
+#include "engine/interp/interp.h"
+#include "x86/walk.h"
+
+#define LAST 64 /* instructions: flags are written more often than that */
+
+_Static_assert((uint32_t)ZYDIS_CPUFLAG_CF == FLAG_CF &&
+                   (uint32_t)ZYDIS_CPUFLAG_OF == FLAG_OF,
+               "Zydis has flags where RFLAGS has them");
+
+/* doc/direct.md: "Known differences from hardware". */
+static bool known_to_differ(ZydisMnemonic m)
+{
+    switch (m) {
+    case ZYDIS_MNEMONIC_RDPID:
+    case ZYDIS_MNEMONIC_RDTSC:
+    case ZYDIS_MNEMONIC_RDTSCP:
+    case ZYDIS_MNEMONIC_RDRAND:
+    case ZYDIS_MNEMONIC_RDSEED:
+    case ZYDIS_MNEMONIC_SGDT:
+    case ZYDIS_MNEMONIC_SIDT:
+    case ZYDIS_MNEMONIC_SLDT:
+    case ZYDIS_MNEMONIC_STR:
+    case ZYDIS_MNEMONIC_SMSW:
+    case ZYDIS_MNEMONIC_LSL:
+    case ZYDIS_MNEMONIC_LAR:
+    case ZYDIS_MNEMONIC_VERR:
+    case ZYDIS_MNEMONIC_VERW:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* With a count of 0 they leave flags as they were. */
+static bool may_leave_flags(ZydisMnemonic m)
+{
+    switch (m) {
+    case ZYDIS_MNEMONIC_SHL:
+    case ZYDIS_MNEMONIC_SHR:
+    case ZYDIS_MNEMONIC_SAR:
+    case ZYDIS_MNEMONIC_SHLD:
+    case ZYDIS_MNEMONIC_SHRD:
+    case ZYDIS_MNEMONIC_ROL:
+    case ZYDIS_MNEMONIC_ROR:
+    case ZYDIS_MNEMONIC_RCL:
+    case ZYDIS_MNEMONIC_RCR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void flags_after(struct check_trace *t, const ZydisDecodedInstruction *z)
+{
+    const ZydisAccessedFlags *f = z->cpu_flags;
+
+    if (!f)
+        return;
+    if (!may_leave_flags(z->mnemonic))
+        t->undefined &= ~(uint64_t)(f->modified | f->set_0 | f->set_1);
+    t->undefined |= f->undefined & FLAG_STATUS;
+}
+
+static bool code_at(struct vcpu *ref, gva_t at, uint8_t *to, unsigned len)
+{
+    struct walk w;
+
+    return walk_peek(ref, at, &w) && !guest_mem_read(ref->mem, w.gpa, to, len);
+}
+
+/* What ref is about to run; zeroes where nothing is mapped. */
+static void look(struct vcpu *ref, struct check_trace *t)
+{
+    struct check_insn *in = &t->last[t->count++ % CHECK_LAST];
+    gva_t at = ref->rip + ref->seg_base[SEG_CS];
+    unsigned first = (unsigned)MIN(PAGE_SIZE - (at & PAGE_OFFSET), 15);
+    bool wide = ref->code_width == 8;
+    ZydisDecodedInstruction z;
+    ZydisDecoder d;
+
+    memset(in, 0, sizeof(*in));
+    in->at = at;
+    if (code_at(ref, at, in->bytes, first) && first < 15)
+        code_at(ref, at + first, in->bytes + first, 15 - first);
+    ZydisDecoderInit(&d,
+                     wide ? ZYDIS_MACHINE_MODE_LONG_64
+                          : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+                     wide ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
+    if (ZYAN_FAILED(ZydisDecoderDecodeInstruction(&d, NULL, in->bytes,
+                                                  sizeof(in->bytes), &z)))
+        return;
+    t->differs |= known_to_differ(z.mnemonic);
+    flags_after(t, &z);
+}
+
+/* A REP may be there several times before it has retired. */
+static bool arrived(const struct check *c, uint64_t insns,
+                    const struct check_state *s)
+{
+    uint64_t now = vcpu_insns(c->ref) - c->insns;
+
+    if (now != insns || !s)
+        return now >= insns;
+    return c->ref->rip == s->rip &&
+           !memcmp(c->ref->gpr, s->gpr, sizeof(s->gpr));
+}
+
+void check_trace_to(struct check *c, uint64_t insns,
+                    const struct check_state *s, bool all,
+                    struct check_trace *t)
+{
+    uint64_t skip = all || insns <= LAST ? 0 : insns - LAST;
+    struct error err;
+
+    memset(t, 0, sizeof(*t));
+    check_restart(c, false);
+    if (skip) {
+        t->undefined = FLAG_STATUS;
+        vcpu_set_limit(c->ref, c->insns + skip);
+        if (engine_interp.run(c->ref, &err) != ENGINE_LIMIT)
+            return;
+    }
+    while (!arrived(c, insns, s)) {
+        look(c->ref, t);
+        if (!check_step(c))
+            return;
+    }
+}
+
+void check_trace_report(const struct check_trace *t, bool wide)
+{
+    unsigned n = MIN(t->count, CHECK_LAST);
+
+    for (unsigned i = t->count - n; i < t->count; i++) {
+        const struct check_insn *in = &t->last[i % CHECK_LAST];
+        ZydisDisassembledInstruction z;
+
+        if (ZYAN_FAILED(ZydisDisassembleIntel(
+                wide ? ZYDIS_MACHINE_MODE_LONG_64
+                     : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+                in->at, in->bytes, sizeof(in->bytes), &z)))
+            log_error("  0x%llx: not an instruction",
+                      (unsigned long long)in->at);
+        else
+            log_error("  0x%llx: %s", (unsigned long long)in->at, z.text);
+    }
+}
