@@ -137,6 +137,7 @@ test:
 
 test-distro: all
 	tests/distro/run
+	tests/direct/run long
 	tests/firmware/run long
 
 bench:

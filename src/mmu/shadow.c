@@ -19,6 +19,7 @@ struct shadow_region {
     struct shadow_region *next;
     uint64_t mapped[REGION_PAGES / 64], writable[REGION_PAGES / 64];
     uint32_t page[REGION_PAGES]; /* of RAM */
+    bool large;                  /* it was filled from a large page */
 };
 
 struct shadow_tables {
@@ -146,10 +147,26 @@ static void space_drop_page(struct vcpu *cpu, struct shadow_space *sp,
         space_drop_all(cpu, sp);
 }
 
+/* All of a region. May free all regions. */
+static void space_drop_region(struct vcpu *cpu, struct shadow_space *sp,
+                              struct shadow_region *r)
+{
+    for (unsigned i = 0; i < REGION_PAGES; i++)
+        if (bit(r->mapped, i))
+            region_clear(shadow_of(cpu), r, i);
+    r->large = false;
+    cpu->stats.count[CTR_SHADOW_DROP]++;
+    space_drop(sp, r->base, REGION_BYTES);
+    if (sp->drop_all)
+        space_drop_all(cpu, sp);
+}
+
 void shadow_dropped(struct shadow_space *sp)
 {
-    if (sp->drop_all)
+    if (sp->drop_all) {
         sp->runs = 0;
+        sp->huge = false;
+    }
     sp->drop_all = false;
     sp->drops = 0;
 }
@@ -190,7 +207,12 @@ void shadow_flush_page(struct vcpu *cpu, unsigned pcid, gva_t gva)
         if (!sp->used || sp->pcid != pcid)
             continue;
         r = region_find(sp, gva & ~(REGION_BYTES - 1));
-        if (r && bit(r->mapped, n))
+        /* any address in a large page names all of it [SDM 3A 4.10.4.1] */
+        if (sp->huge)
+            space_drop_all(cpu, sp);
+        else if (r && r->large)
+            space_drop_region(cpu, sp, r);
+        else if (r && bit(r->mapped, n))
             space_drop_page(cpu, sp, r, n);
     }
 }
@@ -368,6 +390,8 @@ static int fill_around(struct filler *f, gva_t at, const struct walk *faulted)
 
     /* all of a large page is as used as any of it */
     if (faulted->size >= REGION_BYTES) {
+        f->region->large = true;
+        f->sp->huge |= faulted->size > REGION_BYTES;
         first = f->region->base;
         for (unsigned i = 0; i < REGION_PAGES && !rc; i++) {
             w = *faulted;

@@ -38,6 +38,7 @@ struct shadow_space {
     uint64_t last; /* when it ran */
     /* Every mapping made since all were dropped: bounds what the host has. */
     unsigned runs;
+    bool huge; /* part of a page of more than 2 MiB is mapped */
     /* To be unmapped before it runs again. */
     bool drop_all;
     unsigned drops;

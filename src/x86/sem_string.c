@@ -77,7 +77,8 @@ static enum step repeat(struct vcpu *cpu, const struct insn *in,
         left = index_of(cpu, &s, R_RCX);
         if (!left)
             return STEP_NEXT;
-        n = bulk ? bulk(cpu, in, &s, left) : 0;
+        /* each iteration traps when it is stepped */
+        n = bulk && !(cpu->rflags & FLAG_TF) ? bulk(cpu, in, &s, left) : 0;
         if (!n) {
             if (iterate(cpu, in, &s))
                 return STEP_FAULT;

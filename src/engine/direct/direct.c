@@ -198,24 +198,35 @@ static void rewind_call(struct vcpu *cpu, const struct stub_frame *f)
     cpu->rip -= 2;
 }
 
+/* The user's byte there, for what it is worth: others may write it. */
+static uint8_t code_byte(struct vcpu *cpu, gva_t at)
+{
+    uint8_t byte = 0;
+    struct walk w;
+
+    if (!walk_peek(cpu, at, &w) || guest_mem_read(cpu->mem, w.gpa, &byte, 1))
+        return 0;
+    return byte;
+}
+
 /* INT3 and the like are told of when they are done. */
 static void rewind_trap(struct vcpu *cpu, const struct stub_frame *f)
 {
-    uint8_t last = 0;
-    struct walk w;
-
     cpu->stats.count[CTR_DIRECT_TRAP]++;
-    if (f->reg[FRAME_TRAP] != EXC_BP && f->reg[FRAME_TRAP] != EXC_DB)
-        return;
-    if (walk_peek(cpu, cpu->rip - 1, &w) &&
-        guest_mem_read(cpu->mem, w.gpa, &last, 1))
-        return;
-    if (f->reg[FRAME_TRAP] == EXC_DB && last != 0xf1) {
-        cpu->db_pending = true; /* it has set TF */
-        cpu->db_bits |= BIT64(14);
-        return;
+    if (f->reg[FRAME_TRAP] == EXC_DB) {
+        if (f->reg[FRAME_FLAGS] & FLAG_TF) { /* it has set it itself */
+            cpu->db_pending = true;
+            cpu->db_bits |= BIT64(14);
+        } else if (code_byte(cpu, cpu->rip - 1) == 0xf1) {
+            cpu->rip--; /* under some hypervisors RIP is there already */
+        }
+    } else if (f->reg[FRAME_TRAP] == EXC_BP) {
+        /* INT3, even if somebody has just taken it away, or INT 3 */
+        cpu->rip -= code_byte(cpu, cpu->rip - 2) == 0xcd &&
+                            code_byte(cpu, cpu->rip - 1) == 3
+                        ? 2
+                        : 1;
     }
-    cpu->rip -= last == 0xcc || last == 0xf1 ? 1 : 2;
 }
 
 /* Behind a page that is not to run natively: how far to interpret. */
