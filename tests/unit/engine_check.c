@@ -32,6 +32,7 @@ asm(".pushsection .rodata\n"
     /* stores 100 .. 1 from DATA on, then calls */
     "count: mov %rcx, (%rdi)\n add $8, %rdi\n dec %rcx\n jnz count\n"
     "count_end: syscall\n"
+    "clear: and %rbx, %rax\n"
     "copy: rep movsb\n syscall\n"
     "vector: vaddpd %ymm1, %ymm2, %ymm3\n syscall\n"
     "both: and %rbx, %rax\n syscall\n"
@@ -41,8 +42,8 @@ asm(".pushsection .rodata\n"
     "trap: mov %rbx, (%rdi)\n int3\n"
     "code_end:\n"
     ".popsection");
-extern const uint8_t count[], count_end[], copy[], vector[], both[], ticks[],
-    spin[], wait[], trap[], code_end[];
+extern const uint8_t count[], count_end[], clear[], copy[], vector[], both[],
+    ticks[], spin[], wait[], trap[], code_end[];
 
 static uint64_t at(const uint8_t *p)
 {
@@ -255,6 +256,25 @@ static void copied(unsigned n)
     cpu.gpr[R_RCX] -= n;
 }
 
+/* Behind an AND, as above. */
+static bool cleared_and_copied(uint64_t flag)
+{
+    copied(100);
+    cpu.gpr[R_RSI] = DATA;
+    cpu.gpr[R_RDI] = DATA + PAGE_SIZE;
+    cpu.gpr[R_RCX] = 1000;
+    cpu.rip = at(clear);
+    memset(mem.ram + DATA + PAGE_SIZE, 0, PAGE_SIZE);
+    runs();
+    memcpy(mem.ram + DATA + PAGE_SIZE, mem.ram + DATA, 300);
+    cpu.gpr[R_RSI] += 300;
+    cpu.gpr[R_RDI] += 300;
+    cpu.gpr[R_RCX] -= 300;
+    cpu.rflags |= FLAG_ZF | FLAG_PF;
+    cpu.rflags ^= flag;
+    return believed(at(copy), DIRECT_AGAIN);
+}
+
 static void a_repetition_may_stop_anywhere(void)
 {
     copied(1000);
@@ -267,6 +287,9 @@ static void a_repetition_may_stop_anywhere(void)
     copied(333);
     mem.ram[DATA + PAGE_SIZE + 333] = 1;
     CHECK(!believed(at(copy), DIRECT_AGAIN));
+    CHECK(cleared_and_copied(0));
+    CHECK(cleared_and_copied(FLAG_AF));
+    CHECK(!cleared_and_copied(FLAG_SF));
 }
 
 /* `trap` with RDI there: a page fault, if the guest has nothing there. */

@@ -177,7 +177,8 @@ static bool all_same(struct check *c)
 
     check_state_get(ref, &s);
     differ = check_state_differ(&c->native, &s, 0);
-    if (!n && differ == CHECK_FLAGS) {
+    /* before a REP the registers are to differ */
+    if ((n ? differ & ~CHECK_GPR : differ) == CHECK_FLAGS) {
         undefined = undefined_at(c, &s);
         differ = check_state_differ(&c->native, &s, undefined);
     }
