@@ -71,8 +71,9 @@ void check_restart(struct check *c, bool breaks)
     c->points.breaks = breaks;
     c->debug.step = false;
     c->debug.stop = DEBUG_NONE;
+    check_code_before(c);
     check_view_restore(&c->view);
-    mmu_forget_all_code(ref); /* of other memory, with other guards */
+    check_code_after(c);
     check_state_put(ref, c->cpu, &c->from);
     ref->mmu->flush_all(ref);
     c->insns = vcpu_insns(ref);
@@ -347,8 +348,12 @@ static void stopped_at(struct check *c, struct vcpu *cpu, gva_t at)
     struct walk w;
 
     c->rep.on = c->call = false;
-    if (!walk_peek(cpu, at, &w) ||
-        guest_mem_read(c->view.mem, w.gpa, bytes, len))
+    c->break_page = UINT64_MAX;
+    if (!walk_peek(cpu, at, &w))
+        return;
+    /* code of it gets its guard when it is decoded */
+    c->break_page = guest_mem_offset(c->view.mem, w.gpa) / PAGE_SIZE;
+    if (guest_mem_read(c->view.mem, w.gpa, bytes, len))
         return;
     c->rep = check_rep_at(bytes, len);
     c->call = c->next == DIRECT_STEP && bytes[0] == 0x0f &&
@@ -447,6 +452,10 @@ int check_open(struct vcpu *cpu, struct check **out, struct error *err)
         free(c);
         return -err->code;
     }
+    if (!check_pages_open(&c->code, cpu->mem->ram_size / PAGE_SIZE)) {
+        check_close(c);
+        return error_set(err, ENOMEM, "out of memory for --direct-check");
+    }
     if (own_vcpu(c, cpu, err)) {
         check_close(c);
         return -err->code;
@@ -465,6 +474,7 @@ void check_close(struct check *c)
         free(c->ref->direct);
         free(c->ref);
     }
+    check_pages_close(&c->code, c->view.mem->ram_size / PAGE_SIZE);
     check_view_close(&c->view);
     free(c);
 }

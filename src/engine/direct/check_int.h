@@ -56,6 +56,12 @@ struct check_pages {
     unsigned count;
 };
 
+bool check_pages_open(struct check_pages *p, uint64_t ram_pages) must_check;
+void check_pages_close(struct check_pages *p, uint64_t ram_pages);
+void check_pages_clear(struct check_pages *p);
+/* False: it is there. */
+bool check_pages_add(struct check_pages *p, uint64_t page);
+
 struct check_view {
     struct guest_mem *mem; /* the guest's */
     struct guest_mem view; /* the same, but writes to it stay there */
@@ -78,11 +84,16 @@ void check_view_written(struct check_view *v, gpa_t page);
 bool check_view_same(const struct check_view *v, uint64_t *where);
 void check_view_report(const struct check_view *v);
 
-/* --- check.c, and check_trace.c --- */
+/* --- check.c --- */
+
+#define CHECK_CODE 128 /* pages; more, and all are forgotten */
 
 struct check {
-    struct vcpu *ref;       /* the check's own vCPU */
-    struct check_view view; /* ref's RAM */
+    struct vcpu *ref;        /* the check's own vCPU */
+    struct check_view view;  /* ref's RAM */
+    struct check_pages code; /* of which ref has code, and as they were */
+    uint8_t code_copy[CHECK_CODE][PAGE_SIZE];
+    uint64_t break_page;    /* of RAM: where the breakpoint is */
     const struct vcpu *cpu; /* while check_end() runs */
     struct vcpu_debug debug;
     struct debug_points points;
@@ -107,6 +118,13 @@ struct check {
 void check_restart(struct check *c, bool breaks);
 /* One instruction, or a part of a REP; false: it left user mode. */
 bool check_step(struct check *c);
+
+/* --- check_code.c: around check_view_restore() --- */
+
+void check_code_before(struct check *c);
+void check_code_after(struct check *c);
+
+/* --- check_trace.c --- */
 
 #define CHECK_LAST 12 /* instructions in a report */
 

@@ -28,7 +28,7 @@ static uint64_t pages_of(const struct check_view *v)
     return v->mem->ram_size / PAGE_SIZE;
 }
 
-static bool pages_open(struct check_pages *p, uint64_t n)
+bool check_pages_open(struct check_pages *p, uint64_t n)
 {
     p->page = lazy(n * sizeof(*p->page));
     p->stamp = lazy(n * sizeof(*p->stamp));
@@ -36,7 +36,7 @@ static bool pages_open(struct check_pages *p, uint64_t n)
     return p->page && p->stamp;
 }
 
-static void pages_close(struct check_pages *p, uint64_t n)
+void check_pages_close(struct check_pages *p, uint64_t n)
 {
     if (p->page)
         munmap(p->page, n * sizeof(*p->page));
@@ -44,13 +44,13 @@ static void pages_close(struct check_pages *p, uint64_t n)
         munmap(p->stamp, n * sizeof(*p->stamp));
 }
 
-static void pages_clear(struct check_pages *p)
+void check_pages_clear(struct check_pages *p)
 {
     p->now++;
     p->count = 0;
 }
 
-static bool pages_add(struct check_pages *p, uint64_t page)
+bool check_pages_add(struct check_pages *p, uint64_t page)
 {
     if (p->stamp[page] == p->now)
         return false;
@@ -78,8 +78,8 @@ int check_view_open(struct check_view *v, struct guest_mem *mem,
     w->code_map = lazy(pages_of(v));
     v->copies = lazy(mem->ram_size);
     if (w->ram && w->code_map && v->copies &&
-        pages_open(&v->kept, pages_of(v)) &&
-        pages_open(&v->written, pages_of(v)))
+        check_pages_open(&v->kept, pages_of(v)) &&
+        check_pages_open(&v->written, pages_of(v)))
         return 0;
     check_view_close(v);
     return error_set(err, ENOMEM,
@@ -99,13 +99,13 @@ void check_view_close(struct check_view *v)
         munmap(v->copies, v->mem->ram_size);
     if (v->view.pair)
         munmap(v->view.pair, 2 * PAGE_SIZE);
-    pages_close(&v->kept, n);
-    pages_close(&v->written, n);
+    check_pages_close(&v->kept, n);
+    check_pages_close(&v->written, n);
 }
 
 int check_view_begin(struct check_view *v)
 {
-    pages_clear(&v->kept);
+    check_pages_clear(&v->kept);
     if (v->generation == v->mem->generation)
         return 0;
     /* RAM's file, or its mapping, is another one */
@@ -121,7 +121,7 @@ void check_view_keep(struct check_view *v, uint64_t page)
 {
     uint64_t i = v->kept.count;
 
-    if (pages_add(&v->kept, page))
+    if (check_pages_add(&v->kept, page))
         memcpy(v->copies + i * PAGE_SIZE, v->mem->ram + page * PAGE_SIZE,
                PAGE_SIZE);
 }
@@ -137,12 +137,12 @@ void check_view_restore(struct check_view *v)
         if (memcmp(v->mem->ram + at, copy, PAGE_SIZE))
             memcpy(v->view.ram + at, copy, PAGE_SIZE);
     }
-    pages_clear(&v->written);
+    check_pages_clear(&v->written);
 }
 
 void check_view_written(struct check_view *v, gpa_t page)
 {
-    pages_add(&v->written, guest_mem_offset(v->mem, page) / PAGE_SIZE);
+    check_pages_add(&v->written, guest_mem_offset(v->mem, page) / PAGE_SIZE);
 }
 
 static bool same_pages(const struct check_view *v, const struct check_pages *p,
