@@ -337,6 +337,55 @@ static void a_death_is_told(void)
     revive();
 }
 
+/* As on kernels that do not tell of it by themselves. */
+static void a_death_is_told_where_waits_do_not_end(void)
+{
+    reset();
+    stub.watch = (int)syscall(SYS_pidfd_open, stub.pid, 0);
+    CHECK(stub.watch >= 0);
+    code(just_call, just_call_end);
+    CHECK_EQ(go_on(), STUB_CALLED);  /* what lives goes on */
+    cpu.gpr[R_RAX] = SYS_exit_group; /* by the stub's own instruction */
+    cpu.rip = BASE + (uint64_t)(stub_stopped - stub_code) - 2;
+    CHECK_EQ(go_on(), STUB_ODD);
+    revive();
+}
+
+static void one_that_dies_while_stopped_loses_nothing(void)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        reset();
+        code(just_call, just_call_end);
+        cpu.gpr[R_RDI] = 4711;
+        frame_put(&cpu, &stub);
+        syscall(SYS_kill, stub.pid, 9);
+        if (i % 4 == 0)
+            usleep(2000); /* or it is still about to die */
+        CHECK_EQ(stub_resume(&stub), -ESRCH);
+        cpu.gpr[R_RDI] = 0;
+        CHECK_EQ(frame_take(&cpu, &stub), 0);
+        CHECK_EQ(cpu.gpr[R_RDI], 4711);
+        CHECK_EQ(cpu.rip, CODE);
+        revive();
+    }
+}
+
+/* What a frozen cgroup, a debugger and a sleeping host do as well. */
+static void one_that_is_halted_goes_on(void)
+{
+    for (unsigned i = 0; i < 200; i++) {
+        reset();
+        code(just_call, just_call_end);
+        cpu.gpr[R_RDI] = i;
+        syscall(SYS_kill, stub.pid, 19); /* SIGSTOP */
+        if (i % 3)
+            usleep(i % 3 * 100);
+        syscall(SYS_kill, stub.pid, 18); /* SIGCONT */
+        CHECK_EQ(go_on(), STUB_CALLED);
+        CHECK_EQ(stub_frame(&stub)->reg[FRAME_RDI], i);
+    }
+}
+
 /* A page of code as compilers make it, with the bytes at `at`. */
 static bool scanned(unsigned at, const char *bytes, size_t len)
 {
@@ -383,6 +432,9 @@ int main(void)
     RUN(kicks_cannot_be_blocked);
     RUN(no_secret_is_left);
     RUN(a_death_is_told);
+    RUN(a_death_is_told_where_waits_do_not_end);
+    RUN(one_that_dies_while_stopped_loses_nothing);
+    RUN(one_that_is_halted_goes_on);
     RUN(pages_that_would_show_the_host_are_found);
     stub_end(&stub);
     return test_status();

@@ -273,6 +273,15 @@ static enum direct_next tampered(struct vcpu *cpu, struct stub *s)
     return DIRECT_EXCEPTION;
 }
 
+/* It died while it was stopped: nothing is lost, another one goes on. */
+static enum direct_next died(struct vcpu *cpu, struct stub *s)
+{
+    enum direct_next next = stopped(cpu, s, STUB_KICKED, DIRECT_AGAIN);
+
+    stub_odd(cpu, s);
+    return next;
+}
+
 /* Runs until something is to be done that a stub cannot do. */
 static enum direct_next run_stub(struct vcpu *cpu, struct shadow_space *sp,
                                  struct stub *s)
@@ -304,6 +313,8 @@ static enum direct_next run_stub(struct vcpu *cpu, struct shadow_space *sp,
                 continue;
             }
         }
+        if (rc == -ESRCH)
+            return died(cpu, s);
         why = rc ? STUB_ODD : stub_why(s);
         switch (why) {
         case STUB_FAULTED:
@@ -420,7 +431,7 @@ int direct_init(struct vcpu *cpu, struct error *err)
     if (!d)
         return error_set(err, ENOMEM, "out of memory");
     for (unsigned i = 0; i < SHADOW_SPACES; i++)
-        d->stub[i].notify = d->stub[i].area_fd = -1;
+        d->stub[i].notify = d->stub[i].area_fd = d->stub[i].watch = -1;
     if (shadow_init(cpu, lowest_address(), err)) {
         free(d);
         return -err->code;

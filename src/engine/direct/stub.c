@@ -13,7 +13,9 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
@@ -23,6 +25,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -164,6 +167,28 @@ static void put_start(struct stub *s)
 
 /* --- stops --- */
 
+static bool is_dead(const struct stub *s)
+{
+    siginfo_t info = {0};
+
+    return waitid(P_PID, (id_t)s->pid, &info, WEXITED | WNOHANG | WNOWAIT) ||
+           info.si_pid;
+}
+
+/*
+ * Before Linux 6.11 a wait for a stop goes on for ever if the process has
+ * died: so waits for either first. False: it has.
+ */
+static bool wait_either(const struct stub *s)
+{
+    struct pollfd p[2] = {{s->notify, POLLIN, 0}, {s->watch, POLLIN, 0}};
+
+    while (poll(p, 2, -1) < 0)
+        if (errno != EINTR)
+            return false;
+    return !p[1].revents;
+}
+
 /* Waits until it has stopped. */
 static int wait_stop(struct stub *s)
 {
@@ -172,31 +197,59 @@ static int wait_stop(struct stub *s)
         uint8_t room[512]; /* it grows with the kernel */
     } u;
 
-    do {
+    for (;;) {
+        if (s->watch >= 0 && !wait_either(s))
+            return -EPROTO;
         memset(&u, 0, sizeof(u));
         if (!ioctl(s->notify, SECCOMP_IOCTL_NOTIF_RECV, &u)) {
             s->stop = u.n.id;
             return 0;
         }
-    } while (errno == EINTR);
-    return -EPROTO; /* it has died */
+        /* ENOENT: it has died, or has been halted just now: see answer() */
+        if (errno != EINTR && (errno != ENOENT || is_dead(s)))
+            return -EPROTO;
+    }
+}
+
+/*
+ * Answers the stop. SIGSTOP, a debugger, a frozen cgroup or a host that sleeps
+ * take it back: then the call is made anew when the process goes on, and is to
+ * be answered again. Nothing else has run meanwhile, unless a signal's frame
+ * was pushed, which the guest can bring about.
+ */
+static int answer(struct stub *s)
+{
+    struct seccomp_notif_resp resp = {.val = STUB_GO};
+    uint64_t frame = stub_comm(s)->frame;
+
+    while (s->stop) {
+        resp.id = s->stop;
+        s->stop = 0;
+        if (!ioctl(s->notify, SECCOMP_IOCTL_NOTIF_SEND, &resp))
+            return 0;
+        if (errno != ENOENT || wait_stop(s))
+            break;
+        if (stub_comm(s)->frame != frame)
+            return -EPROTO;
+    }
+    return -ESRCH;
 }
 
 /* Lets it make the queued calls and do what is next, until the next stop. */
 static int go(struct stub *s, uint64_t next)
 {
-    struct seccomp_notif_resp answer = {.id = s->stop, .val = STUB_GO};
     struct stub_comm *c = stub_comm(s);
     int64_t error;
+    int rc;
 
     c->count = s->queued;
     c->next = next;
     c->error = 0;
-    if (!s->stop || ioctl(s->notify, SECCOMP_IOCTL_NOTIF_SEND, &answer))
-        return -EPROTO;
-    s->stop = 0;
-    if (wait_stop(s))
-        return -EPROTO;
+    rc = answer(s);
+    if (rc)
+        return rc;
+    if (wait_stop(s)) /* the last thing that it does is to wipe the token */
+        return next == STUB_RESUME && c->token ? -ESRCH : -EPROTO;
     s->queued = 0;
     error = c->error;
     if (!error)
@@ -356,6 +409,16 @@ static void become(int program, int ram, int area, int sock, const sigset_t *no)
     _exit(1);
 }
 
+/* Does a wait for a stop end with the process? */
+static bool wait_ends(void)
+{
+    struct utsname u;
+    unsigned major, minor;
+
+    return !uname(&u) && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 11));
+}
+
 static int receive_listener(int sock)
 {
     char control[CMSG_SPACE(sizeof(int))] = {0}, byte;
@@ -403,6 +466,10 @@ static int spawn(struct stub *s, int ram)
     if (!rc) {
         s->notify = receive_listener(sock[0]);
         rc = MIN(s->notify, 0);
+        if (!rc && !wait_ends()) {
+            s->watch = (int)syscall(SYS_pidfd_open, pid, 0);
+            rc = s->watch < 0 ? -errno : 0;
+        }
         /*
          * The two never run at once: they are faster on one CPU, and on a busy
          * host three times. Linux 6.6; before it the scheduler decides.
@@ -441,7 +508,7 @@ int stub_start(struct stub *s, uint64_t base, int ram, struct error *err)
     int rc;
 
     memset(s, 0, sizeof(*s));
-    s->notify = s->area_fd = -1;
+    s->notify = s->area_fd = s->watch = -1;
     s->base = base;
     rc = open_area(s);
     if (!rc && getrandom(s->secret, sizeof(s->secret), 0) !=
@@ -480,12 +547,14 @@ void stub_end(struct stub *s)
     }
     if (s->notify >= 0)
         close(s->notify);
+    if (s->watch >= 0)
+        close(s->watch);
     if (s->area)
         munmap(s->area, STUB_SIZE);
     if (s->area_fd >= 0)
         close(s->area_fd);
     memset(s, 0, sizeof(*s));
-    s->notify = s->area_fd = -1;
+    s->notify = s->area_fd = s->watch = -1;
 }
 
 int stub_probe(struct error *err)

@@ -75,6 +75,7 @@ struct stub_fp {
 struct stub {
     pid_t pid; /* 0: there is none */
     int notify;
+    int watch; /* its pidfd, where a wait must not be for a stop alone; or -1 */
     uint64_t base;
     uint8_t *area; /* STUB_SIZE bytes, as the stub sees them */
     int area_fd;
@@ -117,9 +118,10 @@ int stub_trap_tsc(struct stub *s, bool trap) must_check;
 
 /*
  * Lets the guest go on from the frame; returns when it has stopped again.
- * 0; -EPROTO; -ENOMEM if a call failed, as one does that needs more mappings
- * than the host allows: then none of those queued behind it was made, and the
- * guest did not go on.
+ * 0; -EPROTO; -ESRCH if it had died before, so that the guest did not go on;
+ * -ENOMEM if a call failed, as one does that needs more mappings than the host
+ * allows: then none of those queued behind it was made, and the guest did not
+ * go on.
  */
 int stub_resume(struct stub *s) must_check;
 
