@@ -127,6 +127,15 @@ static void doctor_cpuid(void)
                       : "pages with CPUID in them are not run natively");
 }
 
+static void doctor_32_bit(void)
+{
+    struct error err = {0};
+    bool runs = !stub_probe_32(&err);
+
+    doctor_row("32-bit code", runs ? "yes" : "no",
+               runs ? "of 64-bit guests can run natively" : err.msg);
+}
+
 static void doctor_limits(void)
 {
     char buf[64];
@@ -161,6 +170,7 @@ static void doctor_host(void)
     doctor_memory();
     doctor_firmware();
     doctor_cpuid();
+    doctor_32_bit();
     doctor_limits();
 }
 

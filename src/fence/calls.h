@@ -12,6 +12,7 @@ struct fence_table {
     uint8_t answer[FENCE_CALLS];
     struct fence_rule rule[FENCE_RULES_MAX];
     unsigned rules;
+    unsigned i386; /* the one call of i386 that is allowed, or 0 */
 };
 
 /* The process's: everything but what a monitor never needs. */

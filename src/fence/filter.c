@@ -94,14 +94,21 @@ static unsigned ranges_find(struct range *r, const uint8_t answer[FENCE_CALLS])
 
 void fence_filter_make(struct fence_filter *f,
                        const uint8_t answer[FENCE_CALLS],
-                       const struct fence_rule *rules, unsigned count)
+                       const struct fence_rule *rules, unsigned count,
+                       unsigned i386)
 {
     struct range range[FENCE_CALLS + 2];
     unsigned i, n;
 
     f->len = 0;
     put(f, BPF_LD | BPF_W | BPF_ABS, ARCH, 0, 0);
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, i386 ? 5 : 1, 0);
+    if (i386) {
+        put(f, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_I386, 0, 3);
+        put(f, BPF_LD | BPF_W | BPF_ABS, NR, 0, 0);
+        put(f, BPF_JMP | BPF_JEQ | BPF_K, i386, 0, 1);
+        put_ret(f, action_of(FENCE_ALLOW));
+    }
     put_ret(f, action_of(FENCE_TRAP));
     put(f, BPF_LD | BPF_W | BPF_ABS, NR, 0, 0);
     for (i = 0; i < count; i += n) {

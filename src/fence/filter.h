@@ -41,8 +41,10 @@ struct fence_filter {
 
 /*
  * `answer` has one enum fence_answer for each number. Numbers beyond get
- * FENCE_ABSENT, calls of another architecture (i386, x32) FENCE_TRAP.
+ * FENCE_ABSENT, calls of another architecture (i386, x32) FENCE_TRAP, but for
+ * number `i386` of the first one's, unless that is 0.
  */
 void fence_filter_make(struct fence_filter *f,
                        const uint8_t answer[FENCE_CALLS],
-                       const struct fence_rule *rules, unsigned count);
+                       const struct fence_rule *rules, unsigned count,
+                       unsigned i386);

@@ -344,7 +344,7 @@ static int fill_page(struct filler *f, gva_t at, const struct walk *w)
         !has_code(cpu, off / PAGE_SIZE))
         prot |= PROT_WRITE;
     if (!(w->rights & PAGE_NX) &&
-        f->sink->native(f->sink->ctx, cpu->mem->ram + off))
+        f->sink->native(f->sink->ctx, at, cpu->mem->ram + off))
         prot |= PROT_EXEC;
     region_set(shadow_of(cpu), f->region, i, off / PAGE_SIZE,
                prot & PROT_WRITE);
@@ -379,7 +379,8 @@ static bool allowed(const struct filler *f, gva_t at, unsigned access)
     if (access & ACC_WRITE)
         return bit(f->region->writable, i);
     return !(access & ACC_FETCH) ||
-           f->sink->native(f->sink->ctx, f->cpu->mem->ram + page * PAGE_SIZE);
+           f->sink->native(f->sink->ctx, at,
+                           f->cpu->mem->ram + page * PAGE_SIZE);
 }
 
 static int fill_around(struct filler *f, gva_t at, const struct walk *faulted)

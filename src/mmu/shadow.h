@@ -52,7 +52,7 @@ struct shadow_sink {
     /* Host protection bits; off: into RAM's file. 0 or -errno. */
     int (*map)(void *ctx, gva_t at, uint64_t len, int prot, uint64_t off);
     /* May code of this page run natively? */
-    bool (*native)(void *ctx, const uint8_t *page);
+    bool (*native)(void *ctx, gva_t at, const uint8_t *page);
     gva_t hole, hole_end; /* where nothing may be mapped */
 };
 

@@ -514,7 +514,7 @@ static enum step seg_ask(struct vcpu *cpu, const struct insn *in,
     if (!ok || q > SEG_LSL)
         return STEP_NEXT;
     reg_set(cpu, in->reg, in->reg_width,
-            q == SEG_LAR ? d.raw >> 32 & 0xf0ff00 : d.seg.limit);
+            q == SEG_LAR ? d.raw >> 32 & 0xffff00 : d.seg.limit);
     return STEP_NEXT;
 }
 

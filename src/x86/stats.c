@@ -21,6 +21,7 @@ const char *vcpu_counter_name(enum vcpu_counter counter)
         [CTR_CODE_DROPPED] = "code-pages-dropped",
         [CTR_STEP] = "single-steps",
         [CTR_DIRECT] = "direct-runs",
+        [CTR_DIRECT_32] = "direct-32-bit-runs",
         [CTR_DIRECT_CALL] = "direct-system-calls",
         [CTR_DIRECT_FILL] = "direct-hidden-faults",
         [CTR_DIRECT_FAULT] = "direct-true-faults",

@@ -66,7 +66,8 @@ enum vcpu_counter {
     CTR_BLOCK_BUILT,
     CTR_CODE_DROPPED, /* pages whose code was forgotten */
     CTR_STEP,         /* instructions run one by one */
-    CTR_DIRECT,       /* user code began to run natively */
+    CTR_DIRECT,       /* user code began to run natively, */
+    CTR_DIRECT_32,    /* 32-bit code of it, */
     CTR_DIRECT_CALL,  /* and stopped: a system call, */
     CTR_DIRECT_FILL,  /* a fault that the guest does not see, */
     CTR_DIRECT_FAULT, /* one that it does, */

@@ -24,6 +24,7 @@
 
 static struct vcpu cpu;
 static struct stub stub;
+static struct segs segs; /* none of its own */
 static uint64_t took[ROUNDS];
 
 static int compare(const void *a, const void *b)
@@ -71,9 +72,10 @@ static void stops(const char *what, int ours, int its, bool map)
         if (map && stub_map(&stub, DATA + i * PAGE_SIZE, PAGE_SIZE, PROT_READ,
                             (ROUNDS - i) * PAGE_SIZE))
             die("cannot map a page");
-        frame_put(&cpu, &stub);
+        if (frame_put(&cpu, &stub, &segs))
+            die("a call failed");
         if (stub_resume(&stub) || stub_why(&stub) != STUB_CALLED ||
-            frame_take(&cpu, &stub))
+            frame_take(&cpu, &stub, &segs))
             die("the stub did not stop by a system call");
         took[i] = __builtin_ia32_rdtsc() - t0;
     }

@@ -8,7 +8,8 @@
 /* --- check_state.c: what user code can see in registers --- */
 
 struct check_state {
-    uint64_t gpr[16], rip, rflags, fs, gs;
+    uint64_t gpr[16], rip, rflags;
+    struct seg seg[SEG_COUNT];
     struct fpu fpu;
 };
 
@@ -16,7 +17,7 @@ enum check_part {
     CHECK_GPR = 1 << 0,
     CHECK_RIP = 1 << 1,
     CHECK_FLAGS = 1 << 2,
-    CHECK_BASES = 1 << 3,
+    CHECK_SEGS = 1 << 3,
     CHECK_FPU = 1 << 4,
     CHECK_MEMORY = 1 << 5, /* not of the registers */
 };

@@ -19,15 +19,13 @@ void check_state_get(const struct vcpu *cpu, struct check_state *s)
     memcpy(s->gpr, cpu->gpr, sizeof(s->gpr));
     s->rip = cpu->rip;
     s->rflags = flags_get(cpu);
-    s->fs = cpu->seg[SEG_FS].base;
-    s->gs = cpu->seg[SEG_GS].base;
+    memcpy(s->seg, cpu->seg, sizeof(s->seg));
     s->fpu = cpu->fpu;
 }
 
 /* What only the kernel can change. */
 static void put_system(struct vcpu *ref, const struct vcpu *cpu)
 {
-    memcpy(ref->seg, cpu->seg, sizeof(ref->seg));
     ref->ldtr = cpu->ldtr;
     ref->tr = cpu->tr;
     ref->gdtr = cpu->gdtr;
@@ -54,8 +52,7 @@ void check_state_put(struct vcpu *ref, const struct vcpu *cpu,
     ref->rip = s->rip;
     ref->rflags = s->rflags;
     ref->cc_op = CC_EXPLICIT;
-    ref->seg[SEG_FS].base = s->fs;
-    ref->seg[SEG_GS].base = s->gs;
+    memcpy(ref->seg, s->seg, sizeof(ref->seg));
     ref->fpu = s->fpu;
     ref->cpl = 3;
     ref->shadow = SHADOW_NONE;
@@ -81,6 +78,15 @@ static bool same_fpu(const struct fpu *a, const struct fpu *b)
     return !memcmp(a->ymm, b->ymm, sizeof(a->ymm));
 }
 
+/* Which null selector it is depends on the CPU: some clear it at IRET. */
+static bool same_seg(const struct seg *a, const struct seg *b)
+{
+    if (!(a->sel & ~3) && !(b->sel & ~3))
+        return a->base == b->base;
+    return a->sel == b->sel && a->base == b->base && a->attr == b->attr &&
+           a->limit == b->limit;
+}
+
 unsigned check_state_differ(const struct check_state *a,
                             const struct check_state *b, uint64_t undefined)
 {
@@ -92,8 +98,9 @@ unsigned check_state_differ(const struct check_state *a,
         parts |= CHECK_RIP;
     if ((a->rflags ^ b->rflags) & USER_FLAGS & ~(undefined & FLAG_STATUS))
         parts |= CHECK_FLAGS;
-    if (a->fs != b->fs || a->gs != b->gs)
-        parts |= CHECK_BASES;
+    for (unsigned i = 0; i < SEG_COUNT; i++)
+        if (!same_seg(&a->seg[i], &b->seg[i]))
+            parts |= CHECK_SEGS;
     if (!same_fpu(&a->fpu, &b->fpu))
         parts |= CHECK_FPU;
     return parts;
@@ -146,13 +153,17 @@ void check_state_report(const struct check_state *native,
     static const char *const names[16] = {
         "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
         "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    static const char *const segs[SEG_COUNT] = {"es", "cs", "ss",
+                                                "ds", "fs", "gs"};
 
     report_u64("rip", native->rip, ref->rip);
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
         report_u64(names[i], native->gpr[i], ref->gpr[i]);
     report_u64("rflags", native->rflags & USER_FLAGS, ref->rflags & USER_FLAGS);
-    report_u64("fs", native->fs, ref->fs);
-    report_u64("gs", native->gs, ref->gs);
+    for (unsigned i = 0; i < SEG_COUNT; i++) {
+        report_u64(segs[i], native->seg[i].sel, ref->seg[i].sel);
+        report_u64("base", native->seg[i].base, ref->seg[i].base);
+    }
     report_fpu(&native->fpu, &ref->fpu);
 }
 

@@ -85,8 +85,11 @@ static struct stub *stub_get(struct vcpu *cpu, struct shadow_space *sp)
         d->tsc_traps[sp->index] = false;
         shadow_clear(cpu, sp);
     }
-    if (sp->runs > SHADOW_RUNS)
-        shadow_flush_pcid(cpu, sp->pcid);
+    if (sp->drop_all)
+        s->widths = 0;
+    if (sp->runs > SHADOW_RUNS || !(s->widths & cpu->code_width))
+        shadow_flush_pcid(cpu, sp->pcid); /* scanned as other code */
+    s->widths |= cpu->code_width;
     if (sp->drop_all)
         rc = stub_unmap_all(s);
     for (unsigned i = 0; i < sp->drops && !rc; i++)
@@ -118,10 +121,11 @@ static int sink_map(void *ctx, gva_t at, uint64_t len, int prot, uint64_t off)
     return stub_map(to->stub, at, len, prot, off);
 }
 
-static bool sink_native(void *ctx, const uint8_t *page)
+static bool sink_native(void *ctx, gva_t at, const uint8_t *page)
 {
-    (void)ctx;
-    return !scan_sensitive(page);
+    const struct stub *s = ((struct sink_to *)ctx)->stub;
+
+    return !scan_sensitive(page, at >> 32 ? SCAN_64 : s->widths, s->host_call);
 }
 
 static enum shadow_outcome fill(struct vcpu *cpu, struct stub *s,
@@ -198,34 +202,39 @@ static void rewind_call(struct vcpu *cpu, const struct stub_frame *f)
     cpu->rip -= 2;
 }
 
-/* The user's byte there, for what it is worth: others may write it. */
-static uint8_t code_byte(struct vcpu *cpu, gva_t at)
+/* The user's byte before RIP, for what it is worth: others may write it. */
+static uint8_t code_byte(struct vcpu *cpu, unsigned back)
 {
+    gva_t at = cpu->seg_base[SEG_CS] + cpu->rip - back;
     uint8_t byte = 0;
     struct walk w;
 
+    if (cpu->code_width == 4)
+        at = (uint32_t)at;
     if (!walk_peek(cpu, at, &w) || guest_mem_read(cpu->mem, w.gpa, &byte, 1))
         return 0;
     return byte;
 }
 
-/* INT3 and the like are told of when they are done. */
+/* How long it was: INT n, or INT3 or INTO, even if that is not there now. */
+static unsigned int_length(struct vcpu *cpu, uint8_t n)
+{
+    return code_byte(cpu, 2) == 0xcd && code_byte(cpu, 1) == n ? 2 : 1;
+}
+
+/* INT3, INTO and the like are told of when they are done. */
 static void rewind_trap(struct vcpu *cpu, const struct stub_frame *f)
 {
+    uint64_t trap = f->reg[FRAME_TRAP];
+
     cpu->stats.count[CTR_DIRECT_TRAP]++;
-    if (f->reg[FRAME_TRAP] == EXC_DB) {
-        if (f->reg[FRAME_FLAGS] & FLAG_TF) { /* it has set it itself */
-            cpu->db_pending = true;
-            cpu->db_bits |= BIT64(14);
-        } else if (code_byte(cpu, cpu->rip - 1) == 0xf1) {
-            cpu->rip--; /* under some hypervisors RIP is there already */
-        }
-    } else if (f->reg[FRAME_TRAP] == EXC_BP) {
-        /* INT3, even if somebody has just taken it away, or INT 3 */
-        cpu->rip -= code_byte(cpu, cpu->rip - 2) == 0xcd &&
-                            code_byte(cpu, cpu->rip - 1) == 3
-                        ? 2
-                        : 1;
+    if (trap == EXC_BP || trap == EXC_OF) {
+        cpu->rip -= int_length(cpu, (uint8_t)trap);
+    } else if (trap == EXC_DB && (f->reg[FRAME_FLAGS] & FLAG_TF)) {
+        cpu->db_pending = true; /* it has set it itself */
+        cpu->db_bits |= BIT64(14);
+    } else if (trap == EXC_DB && code_byte(cpu, 1) == 0xf1) {
+        cpu->rip--; /* under some hypervisors RIP is there already */
     }
 }
 
@@ -249,13 +258,19 @@ bool direct_chunk_over(struct vcpu *cpu)
     return true;
 }
 
+/* A stub did what it must not, or died, in the middle of the guest's code. */
+static enum direct_next tampered(struct vcpu *cpu, struct stub *s)
+{
+    stub_odd(cpu, s);
+    raise_gp(cpu, 0); /* where it had begun: the rest is lost */
+    return DIRECT_EXCEPTION;
+}
+
 static enum direct_next stopped(struct vcpu *cpu, struct stub *s,
                                 enum stub_why why, enum direct_next next)
 {
-    if (frame_take(cpu, s)) {
-        stub_odd(cpu, s);
-        return DIRECT_INTERPRET;
-    }
+    if (frame_take(cpu, s, &direct_of(cpu)->segs))
+        return tampered(cpu, s);
     if (why == STUB_CALLED)
         rewind_call(cpu, stub_frame(s));
     else if (why == STUB_TRAPPED)
@@ -263,14 +278,6 @@ static enum direct_next stopped(struct vcpu *cpu, struct stub *s,
     if (next == DIRECT_INTERPRET)
         chunk_begin(cpu);
     return cpu->db_pending ? DIRECT_AGAIN : next;
-}
-
-/* A stub did what it must not, or died, in the middle of the guest's code. */
-static enum direct_next tampered(struct vcpu *cpu, struct stub *s)
-{
-    stub_odd(cpu, s);
-    raise_gp(cpu, 0); /* where it had begun: the rest is lost */
-    return DIRECT_EXCEPTION;
 }
 
 /* It died while it was stopped: nothing is lost, another one goes on. */
@@ -318,6 +325,8 @@ static enum direct_next run_stub(struct vcpu *cpu, struct shadow_space *sp,
         why = rc ? STUB_ODD : stub_why(s);
         switch (why) {
         case STUB_FAULTED:
+            if (!segs_kept(s)) /* perhaps code of the other width now */
+                return stopped(cpu, s, why, DIRECT_AGAIN);
             if (stop_fault(cpu, s, sp, &next))
                 continue;
             return stopped(cpu, s, why, next);
@@ -369,7 +378,7 @@ enum direct_next direct_run(struct vcpu *cpu)
     struct stub *s;
 
     if (!d->now || !(d->now->native || d->check) || d->chunk_end || d->broken ||
-        !frame_fits(cpu) || !ram_shared(cpu))
+        !frame_fits(cpu, &d->segs) || !ram_shared(cpu))
         return DIRECT_INTERPRET;
     sp = shadow_current(cpu);
     if (!d->check && d->warm[sp->index] && (!sp->runs || sp->drop_all)) {
@@ -382,10 +391,14 @@ enum direct_next direct_run(struct vcpu *cpu)
     if (!s)
         return DIRECT_INTERPRET;
     cpu->stats.count[CTR_DIRECT]++;
+    cpu->stats.count[CTR_DIRECT_32] += cpu->code_width == 4;
     fill_told(cpu, s, sp);
+    if (frame_put(cpu, s, &d->segs)) {
+        stub_odd(cpu, s);
+        return DIRECT_INTERPRET;
+    }
     if (unlikely(d->check != NULL))
         check_begin(d->check, cpu, sp);
-    frame_put(cpu, s);
     next = run_stub(cpu, sp, s);
     policy_stopped(cpu, __builtin_ia32_rdtsc() - t0);
     stats_end(&cpu->stats, &cpu->stats.ticks[CTR_DIRECT], t0);

@@ -34,6 +34,17 @@ struct told {
 
 struct check;
 
+/*
+ * What user mode can load into segment registers, of the guest's tables: the
+ * entries of the GDT that the host has for all, those that it has for each
+ * process, and the LDT.
+ */
+#define SEGS_FLAT 3
+struct segs {
+    uint64_t flat[SEGS_FLAT], tls[STUB_TLS], ldt[STUB_LDT];
+    unsigned ldt_len;
+};
+
 struct direct {
     struct stub stub[SHADOW_SPACES];
     struct told told[SHADOW_SPACES];
@@ -46,6 +57,8 @@ struct direct {
     uint64_t ran;        /* native code, since direct_run() began */
     uint64_t chunk_end;  /* interpret up to there: a page that is tainted */
     unsigned generation; /* of RAM's mapping, when stubs last ran */
+    struct segs segs;    /* as read when native code was last entered */
+    int can_32;          /* stub_probe_32(): 1 yes, -1 no, 0 not asked yet */
     bool broken;         /* it does not work here after all */
     struct check *check; /* check.h; NULL: nobody asked for it */
     bool checks;         /* it is a check's own vCPU, which is interpreted */
@@ -58,11 +71,32 @@ static inline struct direct *direct_of(const struct vcpu *cpu)
 
 /* --- frame.c: the vCPU's registers and the frame's --- */
 
-/* Can user code in this state run natively at all? */
-bool frame_fits(const struct vcpu *cpu);
-void frame_put(struct vcpu *cpu, struct stub *s);
+/* Can user code in this state run natively at all? Then reads *t. */
+bool frame_fits(struct vcpu *cpu, struct segs *t);
+/* 0 or stub_set_desc()'s. */
+int frame_put(struct vcpu *cpu, struct stub *s,
+              const struct segs *t) must_check;
 /* -EPROTO: nothing that a CPU would have. */
-int frame_take(struct vcpu *cpu, struct stub *s) must_check;
+int frame_take(struct vcpu *cpu, struct stub *s,
+               const struct segs *t) must_check;
+
+/* --- segs.c: segment registers --- */
+
+/* The guest's tables, as far as they matter. False: they are too large. */
+bool segs_read(struct vcpu *cpu, struct segs *t);
+/* Is there one that stubs have to be given? */
+bool segs_own(const struct segs *t);
+/* Let there be none. */
+void segs_disown(struct segs *t);
+/* Can a stub show 32-bit code all the segments that its registers hold? */
+bool segs_fit(const struct vcpu *cpu, const struct segs *t);
+int segs_put(const struct vcpu *cpu, struct stub *s,
+             const struct segs *t) must_check;
+/* Are CS and SS what was put? */
+bool segs_kept(const struct stub *s);
+/* Bases of FS and GS apart. -EPROTO: user mode could not load that. */
+int segs_take(struct vcpu *cpu, const struct stub *s,
+              const struct segs *t) must_check;
 
 /* --- policy.c --- */
 

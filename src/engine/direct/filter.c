@@ -84,25 +84,64 @@ static void allow(struct stub_filter *f, uint32_t nr)
     end_when(f, w);
 }
 
-void filter_guest(struct stub_filter *f, uint64_t base, uint64_t stopped,
-                  unsigned ram, const uint64_t secret[3])
+/* Signals what is not in the stub's page. */
+static void want_in_page(struct stub_filter *f, uint64_t base)
 {
-    unsigned w;
-
-    f->len = 0;
-    load(f, ARCH);
-    want(f, AUDIT_ARCH_X86_64, SECCOMP_RET_TRAP);
     load(f, HIGH(IP));
     want(f, (uint32_t)(base >> 32), SECCOMP_RET_TRAP);
     load(f, IP);
     mask(f, ~0xfffu);
     want(f, (uint32_t)base, SECCOMP_RET_TRAP);
+}
+
+/*
+ * INT 0x80, SYSENTER and SYSCALL of 32-bit code, and INT 0x80 of any; in the
+ * stub's page, set_thread_area() with the halves of the secret as the second
+ * and the third argument, which it does not have.
+ */
+static void old_calls(struct stub_filter *f, uint64_t base, uint64_t secret)
+{
+    unsigned w;
+
+    load(f, ARCH);
+    w = when(f, AUDIT_ARCH_I386);
+    want_in_page(f, base);
+    load(f, NR);
+    want(f, I386_SET_THREAD_AREA, SECCOMP_RET_KILL_PROCESS);
+    want64(f, ARG(1), (uint32_t)secret, SECCOMP_RET_KILL_PROCESS);
+    want64(f, ARG(2), secret >> 32, SECCOMP_RET_KILL_PROCESS);
+    ret(f, SECCOMP_RET_ALLOW);
+    end_when(f, w);
+}
+
+void filter_guest(struct stub_filter *f, uint64_t base, uint64_t comm,
+                  uint64_t stopped, unsigned ram, const uint64_t secret[3])
+{
+    unsigned w;
+
+    f->len = 0;
+    old_calls(f, base, secret[2]);
+    load(f, ARCH);
+    want(f, AUDIT_ARCH_X86_64, SECCOMP_RET_TRAP);
+    want_in_page(f, base);
 
     load(f, NR);
     allow(f, SYS_munmap);
     allow(f, SYS_exit_group);
     w = when(f, SYS_rt_sigreturn);
     want64(f, ARG(0), secret[2], SECCOMP_RET_KILL_PROCESS);
+    ret(f, SECCOMP_RET_ALLOW);
+    end_when(f, w);
+    w = when(f, SYS_modify_ldt);
+    want64(f, ARG(3), secret[2], SECCOMP_RET_KILL_PROCESS);
+    ret(f, SECCOMP_RET_ALLOW);
+    end_when(f, w);
+    w = when(f, SYS_mremap); /* an old length of 0: both places have it */
+    want64(f, ARG(0), comm, SECCOMP_RET_KILL_PROCESS);
+    want64(f, ARG(1), 0, SECCOMP_RET_KILL_PROCESS);
+    want64(f, ARG(2), 0x1000, SECCOMP_RET_KILL_PROCESS);
+    want64(f, ARG(3), MREMAP_MAYMOVE | MREMAP_FIXED, SECCOMP_RET_KILL_PROCESS);
+    want64(f, ARG(5), secret[2], SECCOMP_RET_KILL_PROCESS);
     ret(f, SECCOMP_RET_ALLOW);
     end_when(f, w);
     w = when(f, SYS_getppid);

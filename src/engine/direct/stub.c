@@ -32,11 +32,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "engine/direct/filter.h"
+#include "engine/direct/scan.h"
 
 /* The descriptors that it is born with. */
 enum { FD_RAM = 3, FD_AREA, FD_SOCKET, FD_LAST };
 
-#define TRAP_PF   14                /* #PF's vector */
+#define TRAP_BP   3 /* vectors */
+#define TRAP_PF   14
 #define USER_END  0x7ffffffff000ull /* of a process's addresses */
 #define MAP_GUEST (MAP_SHARED | MAP_FIXED | MAP_POPULATE)
 
@@ -101,7 +103,8 @@ static void put_filters(struct stub *s, struct start *st)
     uint64_t stopped = s->base + (uint64_t)(stub_stopped - stub_code);
 
     filter_stop(&st->filter[0], stopped);
-    filter_guest(&st->filter[1], s->base, stopped, FD_RAM, s->secret);
+    filter_guest(&st->filter[1], s->base, s->base + STUB_COMM, stopped, FD_RAM,
+                 s->secret);
     for (unsigned i = 0; i < 2; i++) {
         st->prog[i].len = st->filter[i].len;
         st->prog[i].insn = in_stub(s, st->filter[i].insn);
@@ -239,6 +242,7 @@ static int answer(struct stub *s)
 static int go(struct stub *s, uint64_t next)
 {
     struct stub_comm *c = stub_comm(s);
+    unsigned descs;
     int64_t error;
     int rc;
 
@@ -251,11 +255,14 @@ static int go(struct stub *s, uint64_t next)
     if (wait_stop(s)) /* the last thing that it does is to wipe the token */
         return next == STUB_RESUME && c->token ? -ESRCH : -EPROTO;
     s->queued = 0;
+    descs = s->descs;
+    s->descs = 0;
     error = c->error;
     if (!error)
         return 0;
     log_debug("stub: a call failed: %lld", (long long)error);
-    return error == -ENOMEM ? -ENOMEM : -EPROTO;
+    /* which of its descriptors are set is not known then */
+    return error == -ENOMEM && !descs ? -ENOMEM : -EPROTO;
 }
 
 static int queue(struct stub *s, uint64_t nr, uint64_t a, uint64_t b,
@@ -296,6 +303,60 @@ int stub_trap_tsc(struct stub *s, bool trap)
                  trap ? PR_TSC_SIGSEGV : PR_TSC_ENABLE, 0, 0, 0, 0);
 }
 
+/* --- descriptors --- */
+
+/* Where 32-bit calls find them, in between: no 32-bit program's memory. */
+#define COMM_LOW 0xfffff000u
+
+/* The kernel's bits of struct user_desc, from a descriptor's. */
+static struct stub_desc desc_of(uint16_t sel, uint64_t raw)
+{
+    struct stub_desc d = {.entry = sel >> 3, .flags = 1u << 3 | 1u << 5};
+
+    if (!raw)
+        return d; /* read-only, not present: "none" */
+    d.base = (uint32_t)(raw >> 16 & 0xffffff) | (uint32_t)(raw >> 56) << 24;
+    d.limit = (uint32_t)(raw & 0xffff) | (uint32_t)(raw >> 32 & 0xf0000);
+    d.flags = (uint32_t)(raw >> 54 & 1) |       /* D/B */
+              (uint32_t)(raw >> 42 & 3) << 1 |  /* type, code: conforming */
+              (uint32_t)(~raw >> 41 & 1) << 3 | /* not writable, readable */
+              (uint32_t)(raw >> 55 & 1) << 4 |  /* G */
+              (uint32_t)(~raw >> 47 & 1) << 5 | /* not present */
+              (uint32_t)(raw >> 52 & 1) << 6;   /* AVL */
+    return d;
+}
+
+int stub_set_desc(struct stub *s, uint16_t sel, uint64_t raw)
+{
+    uint64_t at = STUB_COMM + offsetof(struct stub_comm, desc);
+    uint64_t low = COMM_LOW + offsetof(struct stub_comm, desc);
+    uint64_t secret = s->secret[2];
+    unsigned n;
+    int rc = 0;
+
+    if (s->descs == STUB_DESCS || s->queued + 3 > STUB_CALLS)
+        rc = go(s, STUB_REPORT);
+    if (rc)
+        return rc;
+    n = s->descs++;
+    stub_comm(s)->desc[n] = desc_of(sel, raw);
+    at += s->base + n * sizeof(struct stub_desc);
+    low += n * sizeof(struct stub_desc);
+    if (sel & 4) {
+        call(s, SYS_modify_ldt, 0x11, at, sizeof(struct stub_desc), secret, 0,
+             0);
+        return 0;
+    }
+    call(s, SYS_mremap, s->base + STUB_COMM, 0, 0x1000,
+         MREMAP_MAYMOVE | MREMAP_FIXED, COMM_LOW, secret);
+    call(s, BIT64(STUB_CALL_OLD) | I386_SET_THREAD_AREA, low, (uint32_t)secret,
+         secret >> 32, 0, 0, 0);
+    CALL4(s, SYS_munmap, COMM_LOW, 0x1000, 0, 0);
+    return 0;
+}
+
+/* --- going on --- */
+
 /* What the guest may have written there, and no signal's return may take. */
 static void mend_frame(struct stub *s)
 {
@@ -306,7 +367,7 @@ static void mend_frame(struct stub *s)
     f->stack = s->first.stack;
     f->stack_flags = s->first.stack_flags;
     f->stack_size = s->first.stack_size;
-    f->reg[FRAME_SELECTORS] = s->first.reg[FRAME_SELECTORS];
+    f->reg[FRAME_SELECTORS] = s->selectors;
     f->fp = s->first.fp;
     f->mask = 0;
     stub_comm(s)->frame = s->base + s->frame_at + sizeof(uint64_t);
@@ -499,6 +560,7 @@ static int first_frame(struct stub *s)
         return -EPROTO;
     s->fp_at = at;
     s->first = *f;
+    s->selectors = f->reg[FRAME_SELECTORS];
     memcpy(s->software, stub_fp(s)->software, sizeof(s->software));
     return 0;
 }
@@ -510,6 +572,7 @@ int stub_start(struct stub *s, uint64_t base, int ram, struct error *err)
     memset(s, 0, sizeof(*s));
     s->notify = s->area_fd = s->watch = -1;
     s->base = base;
+    s->host_call = scan_host_call();
     rc = open_area(s);
     if (!rc && getrandom(s->secret, sizeof(s->secret), 0) !=
                    (ssize_t)sizeof(s->secret))
@@ -572,5 +635,48 @@ int stub_probe(struct error *err)
     if (!rc)
         stub_end(&s);
     close(ram);
+    return rc;
+}
+
+/* INT3 as 32-bit code, with a segment of each table. */
+static int run_32(struct stub *s)
+{
+    const uint64_t data = 0x00cff3000000ffff, at = 0x10000;
+    uint64_t *reg = stub_frame(s)->reg;
+
+    if (stub_map(s, at, 0x1000, PROT_READ | PROT_EXEC, 0) ||
+        stub_set_desc(s, STUB_TLS_FIRST << 3, data) ||
+        stub_set_desc(s, 4, data))
+        return -ENOSYS;
+    *stub_frame(s) = s->first;
+    reg[FRAME_RIP] = at;
+    s->selectors = STUB_CS32 | (uint64_t)STUB_SS << 48;
+    stub_comm(s)->fs = STUB_TLS_FIRST << 3 | 3;
+    stub_comm(s)->gs = 7;
+    if (stub_resume(s) || stub_why(s) != STUB_TRAPPED ||
+        reg[FRAME_TRAP] != TRAP_BP || reg[FRAME_RIP] != at + 1 ||
+        reg[FRAME_SELECTORS] != s->selectors || stub_comm(s)->gs != 7)
+        return -ENOSYS;
+    return 0;
+}
+
+int stub_probe_32(struct error *err)
+{
+    static const uint8_t int3 = 0xcc;
+    int ram = memfd_create("probe", MFD_CLOEXEC), rc;
+    struct stub s;
+
+    if (ram < 0 || ftruncate(ram, 0x1000) || pwrite(ram, &int3, 1, 0) != 1) {
+        rc = error_set(err, errno, "memfd_create: %s", strerror(errno));
+    } else {
+        rc = stub_start(&s, 0x100000000000ull, ram, err);
+        if (!rc && run_32(&s))
+            rc = error_set(err, ENOSYS,
+                           "this host has no system calls for 32-bit programs "
+                           "(IA32_EMULATION), or no modify_ldt()");
+        stub_end(&s);
+    }
+    if (ram >= 0)
+        close(ram);
     return rc;
 }

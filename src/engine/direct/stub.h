@@ -11,10 +11,10 @@
  * of communication and its signal stack, forge a stop. It cannot run while it
  * is stopped, as stops are told by the kernel (seccomp's notification), not
  * by memory. It can make no system call but munmap(), exit_group() and the
- * one that stops it: mapping memory and returning from a signal take secret
- * numbers. So the registers that it forges are merely its own, and whatever
- * else looks odd here ends the stub: callers get -EPROTO, and run the guest
- * by other means.
+ * one that stops it: mapping memory, setting descriptors, and returning from a
+ * signal take secret numbers. So the registers that it forges are merely its
+ * own, and whatever else looks odd here ends the stub: callers get -EPROTO, and
+ * run the guest by other means.
  *
  * Owned by one vCPU's thread. Needs RDFSBASE in user mode (Linux 5.9).
  */
@@ -72,6 +72,14 @@ struct stub_fp {
     uint8_t ymm_high[16][16];
 };
 
+/* Descriptors that user mode can load, besides the host's own three. */
+#define STUB_TLS       3
+#define STUB_TLS_FIRST 12 /* entries of the host's GDT */
+#define STUB_LDT       128
+#define STUB_CS32      0x23
+#define STUB_SS        0x2b
+#define STUB_CS64      0x33
+
 struct stub {
     pid_t pid; /* 0: there is none */
     int notify;
@@ -88,6 +96,14 @@ struct stub {
     uint8_t software[48];
     bool untimed;    /* reading the TSC faults */
     unsigned queued; /* calls to be made before the guest goes on */
+    unsigned descs;  /* of its page of communication that they use */
+    /* What its descriptor tables hold: segs.c. */
+    uint64_t tls[STUB_TLS], ldt[STUB_LDT];
+    unsigned ldt_len;
+    /* CS and SS, as a frame has them, that the guest goes on with. */
+    uint64_t selectors;
+    unsigned widths;   /* of code that it ran, 4 or 8, or both */
+    uint8_t host_call; /* scan_host_call() */
 };
 
 /* Does this host make CPUID fault on demand? Then stubs have it so. */
@@ -132,6 +148,14 @@ int stub_resume(struct stub *s) must_check;
 uint64_t stub_ran(const struct stub *s);
 
 #define STUB_KICK_SIGNAL 23 /* SIGURG */
+
+/*
+ * Makes an entry of the GDT (STUB_TLS_FIRST and up) or of the LDT what `raw`
+ * is, a 32-bit segment of DPL 3; 0: nothing. Before the guest goes on.
+ */
+int stub_set_desc(struct stub *s, uint16_t sel, uint64_t raw) must_check;
+/* Can stubs of this host run 32-bit code, with descriptors of its own? */
+int stub_probe_32(struct error *err) must_check;
 
 /* Why it has stopped: its frame tells the rest. */
 enum stub_why {

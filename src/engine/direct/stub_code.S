@@ -17,6 +17,15 @@
 #define SYS_getppid      110
 #define SYS_exit_group   231
 
+/* Selectors mostly stay what they are, and loading one is slow. */
+    .macro LOAD seg, field
+    mov     %\seg, %eax
+    cmp     %ax, \field(%rbx)
+    je      1f
+    mov     \field(%rbx), %\seg
+1:
+    .endm
+
     .section .rodata
     .balign 64
     .globl stub_code, stub_code_end, stub_handler, stub_first, stub_stopped
@@ -32,6 +41,10 @@ stub_handler:
     mov     %eax, COMM_CAME(%rbx)
     mov     %edx, COMM_CAME + 4(%rbx)
 1:
+    mov     %ds, COMM_DS(%rbx)
+    mov     %es, COMM_ES(%rbx)
+    mov     %fs, COMM_FS(%rbx)
+    mov     %gs, COMM_GS(%rbx)
     rdfsbase %rax
     mov     %rax, COMM_FS_BASE(%rbx)
     rdgsbase %rax
@@ -60,12 +73,22 @@ stub_first:
     mov     0x20(%r13), %r10
     mov     0x28(%r13), %r8
     mov     0x30(%r13), %r9
+    btr     $STUB_CALL_OLD, %rax
+    jc      .Lold
     syscall
+.Lmade:
     cmp     $-4095, %rax
     jae     .Lfailed
     add     $COMM_CALL, %r13
     dec     %r12
     jmp     .Lcall
+.Lold:
+    mov     %edi, %ebx
+    mov     %esi, %ecx
+    int     $0x80
+    cdqe
+    lea     stub_code + STUB_COMM(%rip), %rbx
+    jmp     .Lmade
 .Lfailed:
     mov     %rax, COMM_ERROR(%rbx)
     movq    $STUB_REPORT, COMM_NEXT(%rbx)
@@ -77,12 +100,18 @@ stub_first:
     rep stosq
     xor     %r8d, %r8d
     xor     %r10d, %r10d
+    xor     %r9d, %r9d
+    xor     %edx, %edx
 
     mov     COMM_NEXT(%rbx), %eax
     cmp     $STUB_REPORT, %eax
     je      .Lreport
     cmp     $STUB_TRAP, %eax
     je      .Ltrap
+    LOAD    ds, COMM_DS
+    LOAD    es, COMM_ES
+    LOAD    fs, COMM_FS /* which changes the base */
+    LOAD    gs, COMM_GS
     mov     COMM_FS_BASE(%rbx), %rax
     wrfsbase %rax
     mov     COMM_GS_BASE(%rbx), %rax

@@ -27,8 +27,15 @@
 #define COMM_WENT    0x40
 #define COMM_CAME    0x48
 #define COMM_TIMED   0x50
+#define COMM_DS      0x58
+#define COMM_ES      0x5a
+#define COMM_FS      0x5c
+#define COMM_GS      0x5e
 #define COMM_CALLS   0x60
 #define COMM_CALL    0x38 /* size of one */
+
+/* In stub_call.nr: a call of 32-bit programs, by INT 0x80. */
+#define STUB_CALL_OLD 63
 
 /* What the stub does after its calls. */
 #define STUB_RESUME 0 /* the guest goes on, by rt_sigreturn from the frame */
@@ -44,9 +51,15 @@
 #include <stdint.h>
 
 #define STUB_CALLS 64
+#define STUB_DESCS 16
 
 struct stub_call {
     uint64_t nr, arg[6];
+};
+
+/* struct user_desc of the kernel's, without its bit fields. */
+struct stub_desc {
+    uint32_t entry, base, limit, flags;
 };
 
 struct stub_comm {
@@ -59,14 +72,15 @@ struct stub_comm {
     int64_t error;  /* of the call that failed, -errno; those behind it were
                        not made */
     uint64_t token; /* out: what rt_sigreturn takes; wiped, too */
-    uint64_t went, came; /* in: the TSC before and after the guest's code */
-    uint64_t timed;      /* out: may it be read? */
-    uint64_t unused;
+    uint64_t went, came;     /* in: the TSC before and after the guest's code */
+    uint64_t timed;          /* out: may it be read? */
+    uint16_t ds, es, fs, gs; /* selectors */
     struct stub_call call[STUB_CALLS];
+    struct stub_desc desc[STUB_DESCS]; /* what calls point to */
 };
 
 _Static_assert(offsetof(struct stub_comm, frame) == COMM_FRAME, "frame");
-_Static_assert(offsetof(struct stub_comm, gs_base) == COMM_GS_BASE, "gs");
+_Static_assert(offsetof(struct stub_comm, gs_base) == COMM_GS_BASE, "gs base");
 _Static_assert(offsetof(struct stub_comm, flags) == COMM_FLAGS, "flags");
 _Static_assert(offsetof(struct stub_comm, count) == COMM_COUNT, "count");
 _Static_assert(offsetof(struct stub_comm, next) == COMM_NEXT, "next");
@@ -75,6 +89,8 @@ _Static_assert(offsetof(struct stub_comm, token) == COMM_TOKEN, "token");
 _Static_assert(offsetof(struct stub_comm, went) == COMM_WENT, "went");
 _Static_assert(offsetof(struct stub_comm, came) == COMM_CAME, "came");
 _Static_assert(offsetof(struct stub_comm, timed) == COMM_TIMED, "timed");
+_Static_assert(offsetof(struct stub_comm, ds) == COMM_DS, "ds");
+_Static_assert(offsetof(struct stub_comm, gs) == COMM_GS, "gs");
 _Static_assert(offsetof(struct stub_comm, call) == COMM_CALLS, "calls");
 _Static_assert(sizeof(struct stub_call) == COMM_CALL, "a call");
 _Static_assert(sizeof(struct stub_comm) <= 0x1000, "it is one page");
