@@ -22,6 +22,7 @@
 #define CHUNK     1000000    /* instructions between looks at what they were */
 #define PER_TICK  8          /* at most, on any CPU */
 #define MOST      (1u << 29) /* instructions: what takes longer is let be */
+#define FULL      2048       /* writable pages */
 #define CLOSE_MAX 256        /* rounds of a loop whose registers are alike */
 
 enum found {
@@ -290,9 +291,10 @@ static void report(struct check *c, enum found found)
     check_state_report(&c->native, &c->at);
     if (c->close)
         check_view_report(&c->view);
-    log_error("  the interpreter's last instructions, of %llu:",
+    log_error("  the interpreter's last instructions, of %llu, and the next:",
               (unsigned long long)c->at_insns);
     check_trace_to(c, c->at_insns, NULL, false, &t);
+    check_trace_next(c, &t);
     check_trace_report(&t, wide);
 }
 
@@ -321,6 +323,11 @@ static uint64_t lost(const struct vcpu *cpu)
     return cpu->stats.count[CTR_STUB_ODD];
 }
 
+bool check_full(const struct check *c, const struct shadow_space *sp)
+{
+    return c->full == sp;
+}
+
 void check_begin(struct check *c, struct vcpu *cpu,
                  const struct shadow_space *sp)
 {
@@ -331,6 +338,7 @@ void check_begin(struct check *c, struct vcpu *cpu,
         shadow_writable(sp, keep, c);
     else
         c->stopped = ~0ull; /* nothing to compare with */
+    c->full = c->view.kept.count > FULL ? sp : NULL;
     c->began = __builtin_ia32_rdtsc();
 }
 

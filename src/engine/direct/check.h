@@ -26,6 +26,11 @@ int check_open(struct vcpu *cpu, struct check **c,
                struct error *err) must_check;
 void check_close(struct check *c);
 
+/*
+ * The space has become so large that copying it takes too long: it is to be
+ * dropped before anything runs in it.
+ */
+bool check_full(const struct check *c, const struct shadow_space *sp);
 /* User code is about to run natively in this space. */
 void check_begin(struct check *c, struct vcpu *cpu,
                  const struct shadow_space *sp);

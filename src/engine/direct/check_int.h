@@ -67,8 +67,10 @@ struct check_view {
     struct guest_mem *mem; /* the guest's */
     struct guest_mem view; /* the same, but writes to it stay there */
     unsigned generation;   /* of what it is a view of */
-    struct check_pages kept, written;
-    uint8_t *copies; /* of the kept ones, as they were */
+    struct check_pages kept;
+    uint8_t *copies; /* of these, as they were */
+    /* What is not RAM's own: native code, or somebody here, wrote it. */
+    struct check_pages written;
 };
 
 int check_view_open(struct check_view *v, struct guest_mem *mem,
@@ -100,6 +102,7 @@ struct check {
     struct debug_points points;
 
     struct check_state from, native;
+    const struct shadow_space *full; /* check_full() */
     struct check_rep rep;
     bool
         call; /* a SYSCALL that was begun: its RCX and R11 are not the code's */
@@ -148,4 +151,6 @@ struct check_trace {
 void check_trace_to(struct check *c, uint64_t insns,
                     const struct check_state *s, bool all,
                     struct check_trace *t);
+/* Adds what ref is about to run. */
+void check_trace_next(struct check *c, struct check_trace *t);
 void check_trace_report(const struct check_trace *t, bool wide);

@@ -141,6 +141,11 @@ void check_trace_to(struct check *c, uint64_t insns,
     }
 }
 
+void check_trace_next(struct check *c, struct check_trace *t)
+{
+    look(c->ref, t);
+}
+
 void check_trace_report(const struct check_trace *t, bool wide)
 {
     unsigned n = MIN(t->count, CHECK_LAST);

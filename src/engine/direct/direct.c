@@ -87,7 +87,8 @@ static struct stub *stub_get(struct vcpu *cpu, struct shadow_space *sp)
     }
     if (sp->drop_all)
         s->widths = 0;
-    if (sp->runs > SHADOW_RUNS || !(s->widths & cpu->code_width))
+    if (sp->runs > SHADOW_RUNS || !(s->widths & cpu->code_width) ||
+        (unlikely(d->check != NULL) && check_full(d->check, sp)))
         shadow_flush_pcid(cpu, sp->pcid); /* scanned as other code */
     s->widths |= cpu->code_width;
     if (sp->drop_all)
