@@ -22,7 +22,7 @@ STUBS = 12  # of one vCPU, at most: SHADOW_SPACES
 CHURN = SETUP + """
 n=0
 while :; do
-    for p in mem sig proc jit; do t t-$p & done
+    for p in mem sig proc jit odd; do t t-$p & done
     wait
     n=$((n + 1))
     echo round-$n

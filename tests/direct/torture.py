@@ -12,11 +12,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 from vm import LIMIT, PROGRAM, TOP, Skip, command, equal  # noqa: E402
 
-PROGRAMS = ("mem", "sig", "proc", "jit")
+PROGRAMS = ("mem", "sig", "proc", "jit", "odd")
 EAGER = "build/planted/direct-eager"
 # Their code begins and ends at a page: torture.h says why.
 CFLAGS = ["-O1", "-Wall", "-Wextra", "-Wno-clobbered", "-static", "-pthread",
-          "-fno-reorder-functions"]
+          "-fno-reorder-functions", "-mno-red-zone"]
 
 SETUP = """t() { echo "-- $*"; "$@" || echo "BAD $1: status $?"; }
 echo 0 >/proc/sys/vm/mmap_min_addr
@@ -70,7 +70,7 @@ print(jit.status())
 
 
 def built(d):
-    """The programs; they run here first, where they must not complain."""
+    """The programs, for the guest."""
     files = []
     for name in PROGRAMS:
         files.append(os.path.join(d, "t-" + name))
@@ -92,6 +92,7 @@ def lua_files(d):
     """Debian's luajit, and what it needs."""
     lua = shutil.which("luajit")
     if not lua:
+        print("# no luajit: apt-get install luajit", file=sys.stderr)
         return []
     out = subprocess.run(["ldd", lua], stdout=subprocess.PIPE, check=True)
     with open(d + "/t.lua", "w", encoding="ascii") as f:
