@@ -77,7 +77,7 @@ static const uint16_t never[] = {
     __NR_semtimedop, __NR_msgget, __NR_msgsnd, __NR_msgrcv, __NR_msgctl,
     END};
 
-/* --- a share's threads --- */
+/* --- threads --- */
 
 static const uint16_t base[] = {
     __NR_read, __NR_write, __NR_readv, __NR_writev, __NR_pread64,
@@ -95,10 +95,34 @@ static const uint16_t base[] = {
     __NR_restart_syscall,
     __NR_set_robust_list, __NR_rseq, __NR_exit, __NR_exit_group, END};
 
-static const uint16_t share[] = {
+/* --- what a thread may need besides, enum fence_needs --- */
+
+static const uint16_t disk[] = {
     __NR_preadv2, __NR_pwritev2, __NR_fsync, __NR_fdatasync,
-    __NR_fallocate, __NR_ftruncate,
-    __NR_sync_file_range,
+    __NR_fallocate, __NR_ftruncate, __NR_sync_file_range, __NR_io_uring_enter,
+    END};
+
+/* Of descriptors that are open: terminals, networks, control sockets. */
+static const uint16_t devices[] = {
+    __NR_sendto, __NR_sendmsg, __NR_sendmmsg, __NR_recvfrom, __NR_recvmsg,
+    __NR_recvmmsg, __NR_shutdown, __NR_accept, __NR_accept4,
+    __NR_getsockname, __NR_getpeername, __NR_getsockopt, __NR_setsockopt,
+    __NR_ioctl, __NR_select, __NR_pselect6, __NR_mincore, __NR_sched_setaffinity,
+    END};
+
+static const uint16_t connections[] = {
+    __NR_socket, __NR_connect, __NR_bind, __NR_listen, __NR_socketpair,
+    __NR_pipe2, __NR_stat, __NR_newfstatat, __NR_statx, END};
+
+/* Starting one, its own calls until it has its filters, and ending it. */
+static const uint16_t stubs[] = {
+    __NR_memfd_create, __NR_ftruncate, __NR_socketpair, __NR_sendmsg,
+    __NR_recvmsg, __NR_vfork, __NR_dup2, __NR_dup3, __NR_setsid,
+    __NR_execveat, __NR_wait4, __NR_kill, __NR_ioctl, __NR_close_range,
+    __NR_seccomp, __NR_setrlimit, __NR_capset, __NR_arch_prctl, __NR_prctl,
+    END};
+
+static const uint16_t files[] = {
     __NR_open, __NR_openat, __NR_openat2, __NR_stat, __NR_lstat,
     __NR_newfstatat, __NR_statx, __NR_statfs, __NR_fstatfs,
     __NR_getdents64, __NR_access, __NR_faccessat, __NR_faccessat2,
@@ -180,15 +204,44 @@ static void rule_prctl(struct fence_table *t)
     rule(t, __NR_prctl, 0, ~0u, PR_SET_VMA, FENCE_ALLOW); /* of libc's heap */
 }
 
-void fence_table_share(struct fence_table *t)
+/* No program is mapped, and none made. */
+static void rule_no_code(struct fence_table *t)
 {
-    memset(t, 0, sizeof(*t)); /* FENCE_TRAP */
-    answer(t, base, FENCE_ALLOW);
-    answer(t, share, FENCE_ALLOW);
-    t->answer[__NR_clone3] = FENCE_ABSENT;
-    rule_prctl(t);
     rule(t, __NR_mmap, 2, PROT_EXEC, PROT_EXEC, FENCE_TRAP);
     rule(t, __NR_mprotect, 2, PROT_EXEC, PROT_EXEC, FENCE_TRAP);
+}
+
+/* To look up a name server, for one. */
+static void rule_read_only(struct fence_table *t)
+{
+    rule(t, __NR_openat, 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY,
+         FENCE_ALLOW);
+    rule(t, __NR_open, 1, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY, FENCE_ALLOW);
+}
+
+void fence_table_thread(struct fence_table *t, unsigned needs)
+{
+    static const struct {
+        unsigned need;
+        const uint16_t *list;
+    } lists[] = {
+        {FENCE_DISK, disk},   {FENCE_DEVICES, devices},
+        {FENCE_STUBS, stubs}, {FENCE_CONNECTIONS, connections},
+        {FENCE_FILES, disk},  {FENCE_FILES, files},
+    };
+
+    memset(t, 0, sizeof(*t)); /* FENCE_TRAP */
+    answer(t, base, FENCE_ALLOW);
+    for (unsigned i = 0; i < ARRAY_SIZE(lists); i++)
+        if (needs & lists[i].need)
+            answer(t, lists[i].list, FENCE_ALLOW);
+    t->answer[__NR_clone3] = FENCE_ABSENT;
+    if (!(needs & FENCE_STUBS))
+        rule_prctl(t);
+    if (!(needs & FENCE_CODE))
+        rule_no_code(t);
+    if (needs & FENCE_CONNECTIONS)
+        rule_read_only(t);
 }
 
 /* --- names --- */

@@ -17,7 +17,7 @@ struct fence_table {
 
 /* The process's: everything but what a monitor never needs. */
 void fence_table_process(struct fence_table *t);
-/* A thread's that does to files what a guest asks: nothing but that. */
-void fence_table_share(struct fence_table *t);
+/* A thread's, for enum fence_needs: nothing but that. */
+void fence_table_thread(struct fence_table *t, unsigned needs);
 /* NULL: no call that we know. */
 const char *fence_call_name(unsigned nr);

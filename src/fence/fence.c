@@ -128,38 +128,31 @@ int fence_caps(uint64_t keep, struct error *err)
 
 /* --- threads --- */
 
-static int share_calls(struct error *err)
+static int thread_calls(unsigned needs, struct error *err)
 {
 #ifdef __SANITIZE_ADDRESS__
+    (void)needs;
     (void)err;
     return 0;
 #else
     struct fence_table t;
 
-    fence_table_share(&t);
+    if (needs & FENCE_ANYTHING)
+        return 0;
+    fence_table_thread(&t, needs);
     return table_install(&t, err);
 #endif
 }
 
-static void worker(uint64_t keep, bool share)
+void fence_thread(unsigned needs, uint64_t keep)
 {
     struct error err;
 
     if (!fence_on())
         return;
     signal_open();
-    if (fence_caps(keep, &err) || (share && share_calls(&err))) {
+    if (fence_caps(keep, &err) || thread_calls(needs, &err)) {
         log_error("the fence: %s", err.msg);
         abort();
     }
-}
-
-void fence_worker(void)
-{
-    worker(0, false);
-}
-
-void fence_share(void)
-{
-    worker(FENCE_CAPS_FILES, true);
 }

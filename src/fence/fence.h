@@ -33,18 +33,24 @@ bool fence_on(void);
  */
 int fence_caps(uint64_t keep, struct error *err) must_check;
 
-/*
- * For the head of a thread that can tell nobody an error: it aborts. It gives
- * up all capabilities.
- */
-void fence_worker(void);
+/* What a thread does besides computing, waiting and using what is open. */
+enum fence_needs {
+    FENCE_DISK = 1 << 0,        /* images: written, flushed, cut */
+    FENCE_DEVICES = 1 << 1,     /* terminals, networks, sockets that are open */
+    FENCE_CONNECTIONS = 1 << 2, /* new sockets; files are opened to be read */
+    FENCE_FILES = 1 << 3,       /* any file, as a guest asks */
+    FENCE_CODE = 1 << 4,        /* maps code that it has made */
+    FENCE_STUBS = 1 << 5,       /* engine trap's processes */
+    FENCE_ANYTHING = 1 << 6,    /* the process's list is its own */
+};
 
 /*
- * The same for a thread that does to files what a guest asks for: it keeps
- * FENCE_CAPS_FILES, and no calls but those. Under AddressSanitizer, which
- * makes calls of its own, the process's.
+ * For the head of a thread that can tell nobody an error: it aborts. The
+ * thread keeps of its capabilities those in `keep`, and no calls but those it
+ * needs (enum fence_needs). Under AddressSanitizer, which makes calls of its
+ * own, the process's. Does nothing unless fence_on().
  */
-void fence_share(void);
+void fence_thread(unsigned needs, uint64_t keep);
 
 /*
  * Landlock, for this thread and those that it starts: no program can be run

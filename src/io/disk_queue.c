@@ -29,7 +29,7 @@ static void *queue_worker(void *arg)
 {
     struct disk_queue *q = arg;
 
-    fence_worker();
+    fence_thread(FENCE_DISK, 0);
     pthread_mutex_lock(&q->lock);
     for (;;) {
         struct disk_io *io;

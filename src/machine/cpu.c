@@ -133,7 +133,7 @@ static void *machine_cpu_thread(void *arg)
     struct machine_cpu *mc = arg;
     struct error err = {.code = EIO, .msg = "the engine failed"};
 
-    fence_worker();
+    fence_thread(machine_cpu_needs(mc->m), 0);
     crash_running(&mc->cpu);
     while (machine_cpu_gate(mc)) {
         int rc = mc->cpu.shutdown ? ENGINE_SHUTDOWN

@@ -544,7 +544,7 @@ void *det_thread(void *machine)
     struct machine *m = machine;
     struct lockstep *ls = m->cfg->lockstep;
 
-    fence_worker();
+    fence_thread(machine_cpu_needs(m), 0);
     if (ls)
         lockstep_begin(ls, m);
     while (det_gate(m->det)) {

@@ -179,6 +179,8 @@ bool machine_net_live(const struct machine *m);
 
 /* fence.c: once all is open. */
 int machine_fence(const struct machine *m, struct error *err) must_check;
+/* enum fence_needs of a vCPU's thread. */
+unsigned machine_cpu_needs(const struct machine *m);
 
 /* cpu.c: vCPU threads. */
 int machine_cpus_init(struct machine *m, struct error *err) must_check;

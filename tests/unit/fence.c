@@ -123,8 +123,10 @@ static void every_number_gets_its_answer(void)
 
     fence_table_process(&t);
     compare(&t);
-    fence_table_share(&t);
-    compare(&t);
+    for (unsigned needs = 0; needs < FENCE_ANYTHING; needs++) {
+        fence_table_thread(&t, needs);
+        compare(&t);
+    }
 }
 
 static void any_table_becomes_a_filter(void)
@@ -181,7 +183,7 @@ static void arguments_decide_where_they_matter(void)
     CHECK_EQ(call(&f, SYS_ioctl, 0, 0xa5a5a5a500000000 | TIOCSTI, 0),
              SECCOMP_RET_TRAP); /* the kernel sees the lower half, too */
 
-    fence_table_share(&t);
+    fence_table_thread(&t, FENCE_FILES);
     fence_filter_make(&f, t.answer, t.rule, t.rules, t.i386);
     CHECK_EQ(call(&f, SYS_openat, 0, 0, O_RDWR), SECCOMP_RET_ALLOW);
     CHECK_EQ(call(&f, SYS_clone, SIGCHLD, 0, 0), SECCOMP_RET_TRAP);
@@ -191,6 +193,46 @@ static void arguments_decide_where_they_matter(void)
     CHECK_EQ(call(&f, SYS_mprotect, 0, 0, rx), SECCOMP_RET_TRAP);
     CHECK_EQ(call(&f, SYS_socket, AF_INET, 0, 0), SECCOMP_RET_TRAP);
     CHECK_EQ(call(&f, SYS_execve, 0, 0, 0), SECCOMP_RET_TRAP);
+}
+
+static uint32_t thread_call(unsigned needs, unsigned nr, uint64_t arg0,
+                            uint64_t arg1, uint64_t arg2)
+{
+    struct fence_filter f;
+    struct fence_table t;
+
+    fence_table_thread(&t, needs);
+    fence_filter_make(&f, t.answer, t.rule, t.rules, t.i386);
+    return call(&f, nr, arg0, arg1, arg2);
+}
+
+static void threads_have_what_they_need_and_no_more(void)
+{
+    const unsigned vcpu = FENCE_DISK | FENCE_DEVICES | FENCE_CODE;
+    const unsigned rx = PROT_READ | PROT_EXEC;
+    const uint32_t allow = SECCOMP_RET_ALLOW, trap = SECCOMP_RET_TRAP;
+
+    CHECK_EQ(thread_call(FENCE_DISK, SYS_fsync, 3, 0, 0), allow);
+    CHECK_EQ(thread_call(FENCE_DISK, SYS_sendto, 3, 0, 0), trap);
+    CHECK_EQ(thread_call(FENCE_DISK, SYS_openat, 3, 0, O_RDONLY), trap);
+    CHECK_EQ(thread_call(FENCE_DISK, SYS_mmap, 0, 0, rx), trap);
+    CHECK_EQ(thread_call(vcpu, SYS_sendto, 3, 0, 0), allow);
+    CHECK_EQ(thread_call(vcpu, SYS_mmap, 0, 0, rx), allow);
+    CHECK_EQ(thread_call(vcpu, SYS_socket, AF_INET, 0, 0), trap);
+    CHECK_EQ(thread_call(vcpu, SYS_openat, 3, 0, O_RDONLY), trap);
+    CHECK_EQ(thread_call(vcpu, SYS_vfork, 0, 0, 0), trap);
+    CHECK_EQ(thread_call(vcpu, SYS_kill, 1, 9, 0), trap);
+    CHECK_EQ(thread_call(vcpu, SYS_prctl, PR_SET_NAME, 0, 0), allow);
+    CHECK_EQ(thread_call(vcpu, SYS_prctl, PR_SET_TSC, 0, 0), trap);
+    CHECK_EQ(thread_call(vcpu | FENCE_STUBS, SYS_execveat, 3, 0, 0), allow);
+    CHECK_EQ(thread_call(vcpu | FENCE_STUBS, SYS_execve, 0, 0, 0), trap);
+    CHECK_EQ(thread_call(vcpu | FENCE_CONNECTIONS, SYS_openat, 3, 0, O_RDONLY),
+             allow);
+    CHECK_EQ(thread_call(vcpu | FENCE_CONNECTIONS, SYS_openat, 3, 0, O_RDWR),
+             trap);
+    CHECK_EQ(thread_call(vcpu | FENCE_CONNECTIONS, SYS_openat, 3, 0,
+                         O_RDONLY | O_CREAT),
+             trap);
 }
 
 /* --- in children --- */
@@ -296,7 +338,7 @@ static void a_process_that_mounts_ends_with_its_name(void)
 static void thread_opens(void)
 {
     fence();
-    fence_share();
+    fence_thread(FENCE_FILES, FENCE_CAPS_FILES);
     MUST(open("/etc/passwd", O_RDONLY) >= 0);
     syscall(SYS_execve, "/bin/true", NULL, NULL);
 }
@@ -307,7 +349,7 @@ static void thread_maps(void)
     void *p;
 
     fence();
-    fence_share();
+    fence_thread(FENCE_FILES, FENCE_CAPS_FILES);
     p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
              0);
     MUST(p != MAP_FAILED);
@@ -325,7 +367,7 @@ static void a_thread_keeps_what_it_needs(void)
 static void *worker(void *arg)
 {
     (void)arg;
-    fence_share();
+    fence_thread(FENCE_FILES, FENCE_CAPS_FILES);
     socket(AF_INET, SOCK_STREAM, 0);
     return NULL;
 }
@@ -390,7 +432,7 @@ static void without_a_fence(void)
     uint64_t had = status_of("CapEff:");
 
     MUST(!fence_caps(0, &err));
-    fence_share();
+    fence_thread(FENCE_FILES, FENCE_CAPS_FILES);
     MUST(!fence_files(false, false, &err));
     MUST(status_of("CapEff:") == had && status_of("Seccomp:") != 2);
 }
@@ -443,7 +485,7 @@ static void starts_a_stub(void)
 {
     fence();
     MUST(!fence_files(false, false, &err));
-    MUST(!fence_caps(0, &err));
+    fence_thread(FENCE_DISK | FENCE_DEVICES | FENCE_CODE | FENCE_STUBS, 0);
     MUST(!stub_probe(&err));
 }
 
@@ -462,6 +504,7 @@ int main(int argc, char **argv)
     RUN(any_table_becomes_a_filter);
     RUN(other_architectures_have_no_calls);
     RUN(arguments_decide_where_they_matter);
+    RUN(threads_have_what_they_need_and_no_more);
     RUN(a_process_that_mounts_ends_with_its_name);
     RUN(a_thread_keeps_what_it_needs);
     RUN(a_worker_without_signals_ends_with_a_line_too);

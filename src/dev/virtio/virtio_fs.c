@@ -81,7 +81,7 @@ static void *fs_worker(void *arg)
     uint64_t one = 1;
 
     share_thread();
-    fence_share();
+    fence_thread(FENCE_FILES, FENCE_CAPS_FILES);
     pthread_mutex_lock(&f->lock);
     for (;;) {
         struct virtio_fs_req *r;
