@@ -99,11 +99,12 @@ static const uint16_t base[] = {
 
 static const uint16_t disk[] = {
     __NR_preadv2, __NR_pwritev2, __NR_fsync, __NR_fdatasync,
-    __NR_fallocate, __NR_ftruncate, __NR_sync_file_range, __NR_io_uring_enter,
+    __NR_fallocate, __NR_ftruncate, __NR_sync_file_range,
     END};
 
-/* Of descriptors that are open: terminals, networks, control sockets. */
+/* Of descriptors that are open: terminals, networks, sockets, disks' rings. */
 static const uint16_t devices[] = {
+    __NR_io_uring_enter,
     __NR_sendto, __NR_sendmsg, __NR_sendmmsg, __NR_recvfrom, __NR_recvmsg,
     __NR_recvmmsg, __NR_shutdown, __NR_accept, __NR_accept4,
     __NR_getsockname, __NR_getpeername, __NR_getsockopt, __NR_setsockopt,

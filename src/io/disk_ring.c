@@ -16,6 +16,8 @@
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "io/disk_queue.h"
 
@@ -28,10 +30,12 @@ struct disk_ring {
     unsigned frees;
 };
 
+static const uint8_t ops[] = {IORING_OP_READV, IORING_OP_WRITEV,
+                              IORING_OP_FSYNC, IORING_OP_FALLOCATE,
+                              IORING_OP_ASYNC_CANCEL};
+
 static int ring_check(struct disk_ring *r)
 {
-    static const int ops[] = {IORING_OP_READV, IORING_OP_WRITEV,
-                              IORING_OP_FSYNC, IORING_OP_FALLOCATE};
     struct io_uring_probe *p = io_uring_get_probe_ring(&r->ring);
     int rc = p ? 0 : -ENOSYS;
 
@@ -42,6 +46,32 @@ static int ring_check(struct disk_ring *r)
     return rc;
 }
 
+/* liburing 2.3 forgets to export its functions for these. */
+static int ring_register(struct disk_ring *r, unsigned what, const void *arg,
+                         unsigned n)
+{
+    return syscall(SYS_io_uring_register, r->ring.ring_fd, what, arg, n)
+               ? -errno
+               : 0;
+}
+
+/*
+ * A ring could open files and sockets, and no filter of system calls would see
+ * it: this one does what disks need, for ever.
+ */
+static int ring_restrict(struct disk_ring *r)
+{
+    struct io_uring_restriction only[ARRAY_SIZE(ops)] = {0};
+    int rc;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
+        only[i].opcode = IORING_RESTRICTION_SQE_OP;
+        only[i].sqe_op = ops[i];
+    }
+    rc = ring_register(r, IORING_REGISTER_RESTRICTIONS, only, ARRAY_SIZE(ops));
+    return rc ? rc : ring_register(r, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 int disk_ring_open(struct disk_ring **out, struct error *err)
 {
     struct disk_ring *r = calloc(1, sizeof(*r));
@@ -49,9 +79,12 @@ int disk_ring_open(struct disk_ring **out, struct error *err)
 
     if (!r)
         return error_set(err, ENOMEM, "out of memory");
-    rc = io_uring_queue_init(DISK_RING_ENTRIES, &r->ring, 0);
+    rc = io_uring_queue_init(DISK_RING_ENTRIES, &r->ring,
+                             IORING_SETUP_R_DISABLED);
     if (!rc) {
         rc = ring_check(r);
+        if (!rc)
+            rc = ring_restrict(r);
         if (rc)
             io_uring_queue_exit(&r->ring);
     }

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "io/disk_ring.h"
 #include "test.h"
 
 #define SIZE  (4u << 20)
@@ -321,6 +323,22 @@ static void a_ring_that_fails_later_loses_nothing(void)
     in_a_child(refused_enter);
 }
 
+/* It could open any file, and a filter of system calls would not see that. */
+static void a_ring_can_nothing_but_disks(void)
+{
+    struct disk_ring *r;
+    struct error err;
+    int fd = -1;
+
+    if (disk_ring_open(&r, &err))
+        SKIP("no io_uring here");
+    CHECK_EQ(syscall(SYS_io_uring_register, disk_ring_fd(r),
+                     IORING_REGISTER_FILES, &fd, 1),
+             -1);
+    CHECK_EQ(errno, EACCES);
+    disk_ring_close(r);
+}
+
 int main(void)
 {
     RUN(the_ring_does_all_operations);
@@ -331,5 +349,6 @@ int main(void)
     RUN(a_tap_sees_everything_from_when_it_is_there);
     RUN(a_kernel_that_allows_no_ring_is_got_along_with);
     RUN(a_ring_that_fails_later_loses_nothing);
+    RUN(a_ring_can_nothing_but_disks);
     return test_status();
 }
