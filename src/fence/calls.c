@@ -108,8 +108,12 @@ static const uint16_t devices[] = {
     __NR_sendto, __NR_sendmsg, __NR_sendmmsg, __NR_recvfrom, __NR_recvmsg,
     __NR_recvmmsg, __NR_shutdown, __NR_accept, __NR_accept4,
     __NR_getsockname, __NR_getpeername, __NR_getsockopt, __NR_setsockopt,
-    __NR_ioctl, __NR_select, __NR_pselect6, __NR_mincore, __NR_sched_setaffinity,
-    END};
+    __NR_ioctl, __NR_select, __NR_pselect6, END};
+
+/* Another thread, which then gives up what it does not need. */
+static const uint16_t threads[] = {
+    __NR_seccomp, __NR_capget, __NR_capset, __NR_prctl,
+    __NR_set_tid_address, END};
 
 static const uint16_t connections[] = {
     __NR_socket, __NR_connect, __NR_bind, __NR_listen, __NR_socketpair,
@@ -205,6 +209,14 @@ static void rule_prctl(struct fence_table *t)
     rule(t, __NR_prctl, 0, ~0u, PR_SET_VMA, FENCE_ALLOW); /* of libc's heap */
 }
 
+/* Threads, and no processes but of stubs, which vfork() has. */
+static void rule_threads(struct fence_table *t)
+{
+    const uint32_t thread = CLONE_VM | CLONE_THREAD;
+
+    rule(t, __NR_clone, 0, thread | ANY_CLONE_NEW, thread, FENCE_ALLOW);
+}
+
 /* No program is mapped, and none made. */
 static void rule_no_code(struct fence_table *t)
 {
@@ -226,9 +238,10 @@ void fence_table_thread(struct fence_table *t, unsigned needs)
         unsigned need;
         const uint16_t *list;
     } lists[] = {
-        {FENCE_DISK, disk},   {FENCE_DEVICES, devices},
-        {FENCE_STUBS, stubs}, {FENCE_CONNECTIONS, connections},
-        {FENCE_FILES, disk},  {FENCE_FILES, files},
+        {FENCE_DISK, disk},       {FENCE_DEVICES, devices},
+        {FENCE_STUBS, stubs},     {FENCE_CONNECTIONS, connections},
+        {FENCE_FILES, disk},      {FENCE_FILES, files},
+        {FENCE_THREADS, threads},
     };
 
     memset(t, 0, sizeof(*t)); /* FENCE_TRAP */
@@ -237,7 +250,9 @@ void fence_table_thread(struct fence_table *t, unsigned needs)
         if (needs & lists[i].need)
             answer(t, lists[i].list, FENCE_ALLOW);
     t->answer[__NR_clone3] = FENCE_ABSENT;
-    if (!(needs & FENCE_STUBS))
+    if (needs & FENCE_THREADS)
+        rule_threads(t);
+    if (!t->answer[__NR_prctl])
         rule_prctl(t);
     if (!(needs & FENCE_CODE))
         rule_no_code(t);

@@ -41,7 +41,8 @@ enum fence_needs {
     FENCE_FILES = 1 << 3,       /* any file, as a guest asks */
     FENCE_CODE = 1 << 4,        /* maps code that it has made */
     FENCE_STUBS = 1 << 5,       /* engine trap's processes */
-    FENCE_ANYTHING = 1 << 6,    /* the process's list is its own */
+    FENCE_THREADS = 1 << 6,     /* workers, when there is first work for them */
+    FENCE_ANYTHING = 1 << 7,    /* the process's list is its own */
 };
 
 /*

@@ -44,7 +44,7 @@ int machine_fence(const struct machine *m, struct error *err)
 unsigned machine_cpu_needs(const struct machine *m)
 {
     const struct machine_config *c = m->cfg;
-    unsigned needs = FENCE_DISK | FENCE_DEVICES | FENCE_CODE;
+    unsigned needs = FENCE_DISK | FENCE_DEVICES | FENCE_CODE | FENCE_THREADS;
 
     if (runs_programs(c))
         return FENCE_ANYTHING;

@@ -222,6 +222,14 @@ static void threads_have_what_they_need_and_no_more(void)
     CHECK_EQ(thread_call(vcpu, SYS_openat, 3, 0, O_RDONLY), trap);
     CHECK_EQ(thread_call(vcpu, SYS_vfork, 0, 0, 0), trap);
     CHECK_EQ(thread_call(vcpu, SYS_kill, 1, 9, 0), trap);
+    CHECK_EQ(thread_call(vcpu, SYS_clone, CLONE_VM | CLONE_THREAD, 0, 0), trap);
+    CHECK_EQ(thread_call(vcpu | FENCE_THREADS, SYS_clone,
+                         CLONE_VM | CLONE_THREAD, 0, 0),
+             allow);
+    CHECK_EQ(thread_call(vcpu | FENCE_THREADS, SYS_clone, SIGCHLD, 0, 0), trap);
+    CHECK_EQ(thread_call(vcpu | FENCE_THREADS, SYS_clone,
+                         CLONE_VM | CLONE_THREAD | CLONE_NEWNET, 0, 0),
+             trap);
     CHECK_EQ(thread_call(vcpu, SYS_prctl, PR_SET_NAME, 0, 0), allow);
     CHECK_EQ(thread_call(vcpu, SYS_prctl, PR_SET_TSC, 0, 0), trap);
     CHECK_EQ(thread_call(vcpu | FENCE_STUBS, SYS_execveat, 3, 0, 0), allow);
