@@ -125,6 +125,7 @@ static const uint16_t stubs[] = {
     __NR_recvmsg, __NR_vfork, __NR_dup2, __NR_dup3, __NR_setsid,
     __NR_execveat, __NR_wait4, __NR_kill, __NR_ioctl, __NR_close_range,
     __NR_seccomp, __NR_setrlimit, __NR_capset, __NR_arch_prctl, __NR_prctl,
+    __NR_modify_ldt, /* the process's rule for it holds, too */
     END};
 
 static const uint16_t files[] = {
@@ -250,6 +251,8 @@ void fence_table_thread(struct fence_table *t, unsigned needs)
         if (needs & lists[i].need)
             answer(t, lists[i].list, FENCE_ALLOW);
     t->answer[__NR_clone3] = FENCE_ABSENT;
+    if (needs & FENCE_STUBS)
+        t->i386 = I386_SET_THREAD_AREA;
     if (needs & FENCE_THREADS)
         rule_threads(t);
     if (!t->answer[__NR_prctl])

@@ -18,6 +18,7 @@ struct shadow_region {
     gva_t base;
     struct shadow_region *next;
     uint64_t mapped[REGION_PAGES / 64], writable[REGION_PAGES / 64];
+    uint64_t executable[REGION_PAGES / 64];
     uint32_t page[REGION_PAGES]; /* of RAM */
     bool large;                  /* it was filled from a large page */
 };
@@ -70,6 +71,12 @@ static bool bit(const uint64_t *set, unsigned i)
     return set[i / 64] >> (i % 64) & 1;
 }
 
+static void bit_put(uint64_t *set, unsigned i, bool on)
+{
+    set[i / 64] &= ~BIT64(i % 64);
+    set[i / 64] |= (uint64_t)on << (i % 64);
+}
+
 /* One entry goes. */
 static void region_clear(struct shadow_tables *sh, struct shadow_region *r,
                          unsigned i)
@@ -79,20 +86,20 @@ static void region_clear(struct shadow_tables *sh, struct shadow_region *r,
         if (sh->writers[r->page[i]] < UINT8_MAX) /* there it stays */
             sh->writers[r->page[i]]--;
     }
-    r->mapped[i / 64] &= ~BIT64(i % 64);
-    r->writable[i / 64] &= ~BIT64(i % 64);
+    bit_put(r->mapped, i, false);
+    bit_put(r->writable, i, false);
+    bit_put(r->executable, i, false);
 }
 
 static void region_set(struct shadow_tables *sh, struct shadow_region *r,
-                       unsigned i, uint64_t page, bool writable)
+                       unsigned i, uint64_t page, int prot)
 {
     region_clear(sh, r, i);
     r->page[i] = (uint32_t)page;
-    r->mapped[i / 64] |= BIT64(i % 64);
-    if (!writable)
-        return;
-    r->writable[i / 64] |= BIT64(i % 64);
-    if (sh->writers[page] < UINT8_MAX)
+    bit_put(r->mapped, i, true);
+    bit_put(r->writable, i, prot & PROT_WRITE);
+    bit_put(r->executable, i, prot & PROT_EXEC);
+    if ((prot & PROT_WRITE) && sh->writers[page] < UINT8_MAX)
         sh->writers[page]++;
 }
 
@@ -217,6 +224,39 @@ void shadow_flush_page(struct vcpu *cpu, unsigned pcid, gva_t gva)
     }
 }
 
+/* Takes the right to write the page from who has it in the region. */
+static bool region_protect(struct vcpu *cpu, struct shadow_space *sp,
+                           struct shadow_region *r, uint64_t page)
+{
+    bool had = false;
+
+    for (unsigned i = 0; i < REGION_PAGES; i++) {
+        if (!bit(r->writable, i) || r->page[i] != page)
+            continue;
+        had = true;
+        space_drop_page(cpu, sp, r, i);
+        if (sp->drop_all)
+            break; /* which freed the regions */
+    }
+    return had;
+}
+
+static bool space_protect(struct vcpu *cpu, struct shadow_space *sp,
+                          uint64_t page)
+{
+    bool had = false;
+
+    for (unsigned h = 0; h < ARRAY_SIZE(sp->hash); h++) {
+        struct shadow_region *r = sp->hash[h], *next;
+
+        for (; r && !sp->drop_all; r = next) {
+            next = r->next;
+            had |= region_protect(cpu, sp, r, page);
+        }
+    }
+    return had;
+}
+
 bool shadow_protect(struct vcpu *cpu, uint64_t page)
 {
     struct shadow_tables *sh = shadow_of(cpu);
@@ -224,26 +264,8 @@ bool shadow_protect(struct vcpu *cpu, uint64_t page)
 
     if (!sh || !sh->writers[page])
         return false;
-    for (unsigned s = 0; s < SHADOW_SPACES; s++) {
-        struct shadow_space *sp = &sh->space[s];
-
-        for (unsigned h = 0; h < ARRAY_SIZE(sp->hash); h++) {
-            struct shadow_region *r = sp->hash[h], *next;
-
-            for (; r; r = next) {
-                next = r->next;
-                for (unsigned i = 0; i < REGION_PAGES; i++) {
-                    if (!bit(r->writable, i) || r->page[i] != page)
-                        continue;
-                    had = true;
-                    space_drop_page(cpu, sp, r, i);
-                    if (sp->drop_all)
-                        goto next_space; /* which freed the regions */
-                }
-            }
-        }
-    next_space:;
-    }
+    for (unsigned s = 0; s < SHADOW_SPACES; s++)
+        had |= space_protect(cpu, &sh->space[s], page);
     sh->writers[page] = 0; /* also where the count had overflowed */
     return had;
 }
@@ -346,8 +368,7 @@ static int fill_page(struct filler *f, gva_t at, const struct walk *w)
     if (!(w->rights & PAGE_NX) &&
         f->sink->native(f->sink->ctx, at, cpu->mem->ram + off))
         prot |= PROT_EXEC;
-    region_set(shadow_of(cpu), f->region, i, off / PAGE_SIZE,
-               prot & PROT_WRITE);
+    region_set(shadow_of(cpu), f->region, i, off / PAGE_SIZE, prot);
     cpu->stats.count[CTR_SHADOW_PAGE]++;
     return run_add(f, at, off, prot);
 }
@@ -374,13 +395,10 @@ static bool wanted(const struct filler *f, gva_t at, struct walk *w)
 static bool allowed(const struct filler *f, gva_t at, unsigned access)
 {
     unsigned i = at / PAGE_SIZE % REGION_PAGES;
-    uint64_t page = f->region->page[i];
 
     if (access & ACC_WRITE)
         return bit(f->region->writable, i);
-    return !(access & ACC_FETCH) ||
-           f->sink->native(f->sink->ctx, at,
-                           f->cpu->mem->ram + page * PAGE_SIZE);
+    return !(access & ACC_FETCH) || bit(f->region->executable, i);
 }
 
 static int fill_around(struct filler *f, gva_t at, const struct walk *faulted)

@@ -91,15 +91,16 @@ static struct stub *stub_get(struct vcpu *cpu, struct shadow_space *sp)
         (unlikely(d->check != NULL) && check_full(d->check, sp)))
         shadow_flush_pcid(cpu, sp->pcid); /* scanned as other code */
     s->widths |= cpu->code_width;
-    if (sp->drop_all)
+    /* first: what is queued behind a call that fails is not done */
+    if (d->tsc_traps[sp->index] != (cpu->tsc_offset != 0)) {
+        d->tsc_traps[sp->index] = cpu->tsc_offset != 0;
+        rc = stub_trap_tsc(s, cpu->tsc_offset != 0);
+    }
+    if (sp->drop_all && !rc)
         rc = stub_unmap_all(s);
     for (unsigned i = 0; i < sp->drops && !rc; i++)
         rc = stub_unmap(s, sp->drop[i].at, sp->drop[i].len);
     shadow_dropped(sp);
-    if (!rc && d->tsc_traps[sp->index] != (cpu->tsc_offset != 0)) {
-        d->tsc_traps[sp->index] = cpu->tsc_offset != 0;
-        rc = stub_trap_tsc(s, cpu->tsc_offset != 0);
-    }
     if (rc)
         stub_odd(cpu, s);
     return rc ? NULL : s;
@@ -373,14 +374,15 @@ static bool ram_shared(struct vcpu *cpu)
 enum direct_next direct_run(struct vcpu *cpu)
 {
     struct direct *d = direct_of(cpu);
-    uint64_t t0 = __builtin_ia32_rdtsc();
     struct shadow_space *sp;
     enum direct_next next;
     struct stub *s;
+    uint64_t t0;
 
     if (!d->now || !(d->now->native || d->check) || d->chunk_end || d->broken ||
         !frame_fits(cpu, &d->segs) || !ram_shared(cpu))
         return DIRECT_INTERPRET;
+    t0 = __builtin_ia32_rdtsc();
     sp = shadow_current(cpu);
     if (!d->check && d->warm[sp->index] && (!sp->runs || sp->drop_all)) {
         d->warm[sp->index] = false;
