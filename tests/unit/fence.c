@@ -157,7 +157,7 @@ static void other_architectures_have_no_calls(void)
     CHECK_EQ(filtered(&f, &d), SECCOMP_RET_ALLOW);
     CHECK_EQ(call(&f, SYS_modify_ldt, 0x11, 0, 0), SECCOMP_RET_ALLOW);
     CHECK_EQ(call(&f, SYS_modify_ldt, 0, 0, 0), SECCOMP_RET_TRAP);
-    fence_table_share(&t);
+    fence_table_thread(&t, FENCE_FILES);
     fence_filter_make(&f, t.answer, t.rule, t.rules, t.i386);
     CHECK_EQ(filtered(&f, &d), SECCOMP_RET_TRAP);
 }
