@@ -52,10 +52,8 @@ class World:
     def until(self, fn, seconds=10, n=0):
         end = time.time() + seconds
         while not fn():
-            aborted = [i for i, m in enumerate(self.machines)
-                       if m[0].poll() == -signal.SIGABRT]
-            if aborted:
-                raise AssertionError(f"aborted: {self.said(aborted[0])!r}")
+            if self.machines and self.machines[-1][0].poll() == -signal.SIGABRT:
+                raise AssertionError(f"aborted: {self.said(-1)!r}")
             if time.time() > end:
                 raise AssertionError(f"never: {self.said(n)[-900:]!r}")
             time.sleep(0.05)
