@@ -481,10 +481,40 @@ static int boot_check_direct(const struct machine_config *c, struct error *err)
     return 0;
 }
 
+/* What wants to see each instruction; NULL: nothing. */
+static const char *boot_watches(const struct machine_config *c)
+{
+    return c->gdb             ? "--gdb"
+           : c->trace.cats    ? "--trace"
+           : c->deterministic ? "--deterministic"
+           : c->record        ? "--record"
+           : c->replay        ? "--replay"
+                              : NULL;
+}
+
+static int boot_check_engine(struct boot_args *a, struct error *err)
+{
+    struct machine_config *c = &a->cfg;
+    const char *watches = boot_watches(c);
+    char why[512];
+
+    if (!c->engine) {
+        c->engine = engine_auto(watches, why, sizeof(why));
+        if (!c->engine)
+            return error_set(err, ENOTSUP, "%s", why);
+        log_debug("%s", why);
+    }
+    if (watches && c->engine->opaque)
+        return error_set(err, ENOTSUP,
+                         "%s: the engine %s runs code where nobody sees it; "
+                         "give --engine interp",
+                         watches, c->engine->name);
+    return boot_check_direct(c, err);
+}
+
 static int boot_check(struct boot_args *a, struct error *err)
 {
     const struct machine_config *c = &a->cfg;
-    char why[256];
 
     if (boot_open_saved(a, err))
         return -err->code;
@@ -495,13 +525,7 @@ static int boot_check(struct boot_args *a, struct error *err)
         return -err->code;
     if (boot_check_kernel(a, err))
         return -err->code;
-    if (!a->cfg.engine) {
-        a->cfg.engine = engine_auto(why, sizeof(why));
-        if (!a->cfg.engine)
-            return error_set(err, ENOTSUP, "%s", why);
-        log_debug("%s", why);
-    }
-    return boot_check_direct(c, err);
+    return boot_check_engine(a, err);
 }
 
 static int boot_status(const struct machine_result *r)

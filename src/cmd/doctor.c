@@ -59,24 +59,8 @@ static void doctor_engines(void)
         doctor_row(engines[i]->name, ok ? "yes" : "no",
                    ok ? engines[i]->summary : err.msg);
     }
-    if (engine_auto(why, sizeof(why)))
+    if (engine_auto(false, why, sizeof(why)))
         printf("  auto means: %s\n", why);
-}
-
-static void doctor_kvm(void)
-{
-    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-    if (fd >= 0) {
-        doctor_row("/dev/kvm", "yes", "usable; no engine needs it yet");
-        close(fd);
-    } else if (errno == ENOENT) {
-        doctor_row("/dev/kvm", "no", "absent: no hardware virtualization here");
-    } else if (errno == EACCES) {
-        doctor_row("/dev/kvm", "no", "no permission; join the group `kvm'");
-    } else {
-        doctor_row("/dev/kvm", "no", strerror(errno));
-    }
 }
 
 static void doctor_memory(void)
@@ -166,7 +150,6 @@ static void doctor_host(void)
         doctor_row("kernel", u.sysname, u.release);
     snprintf(cpus, sizeof(cpus), "%ld", sysconf(_SC_NPROCESSORS_ONLN));
     doctor_row("CPUs", cpus, "host threads for vCPUs and devices");
-    doctor_kvm();
     doctor_memory();
     doctor_firmware();
     doctor_cpuid();

@@ -36,7 +36,11 @@ struct engine_ops {
     bool exact;
     /* Code reads the host's TSC where the guest's has no offset from it. */
     bool host_tsc;
+    /* Nobody sees its instructions: no debugger, no trace. */
+    bool opaque;
 
+    /* Optional: 0 unless auto is to pass it by, though it can run here. */
+    int (*prefer)(struct error *err);
     /* Optional: NULL where the engine caches nothing. Any thread. */
     void (*forget_code)(struct vcpu *cpu, gpa_t page);
 };
@@ -50,6 +54,6 @@ extern const struct engine_ops *const engines[];
 const struct engine_ops *engine_find(const char *name);
 /*
  * What --engine=auto means here: the best that this host can run. `why` gets
- * one line: which, and why not a better one.
+ * one line: which, and why not a better one. seen: its instructions have to be.
  */
-const struct engine_ops *engine_auto(char *why, size_t len);
+const struct engine_ops *engine_auto(bool seen, char *why, size_t len);

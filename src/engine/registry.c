@@ -4,15 +4,16 @@
  */
 #include "engine/engine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/interp/interp.h"
+#include "engine/kvm/kvm.h"
 
 const struct engine_ops *const engines[] = {
-    &engine_interp,
-    &engine_trap,
-    &engine_interp_plain, /* the last: auto never gets to it */
+    &engine_kvm,  &engine_interp,
+    &engine_trap, &engine_interp_plain, /* the last: auto never gets to it */
     NULL,
 };
 
@@ -37,16 +38,27 @@ const struct engine_ops *engine_find(const char *name)
     return NULL;
 }
 
-const struct engine_ops *engine_auto(char *why, size_t len)
+static int usable(const struct engine_ops *e, bool seen, struct error *err)
+{
+    if (seen && e->opaque)
+        return error_set(err, ENOTSUP, "its instructions are not seen");
+    if (e->probe(err))
+        return -err->code;
+    return e->prefer ? e->prefer(err) : 0;
+}
+
+const struct engine_ops *engine_auto(bool seen, char *why, size_t len)
 {
     struct error err = {0};
     size_t used = 0;
 
     why[0] = '\0';
     for (unsigned i = 0; engines[i]; i++) {
-        if (!engines[i]->probe(&err)) {
+        if (!usable(engines[i], seen, &err)) {
             snprintf(why + used, len - used, "%s%s", engines[i]->name,
-                     i ? "" : "; trap is faster where user code computes");
+                     engines[i] == &engine_interp
+                         ? "; trap is faster where user code computes"
+                         : "");
             return engines[i];
         }
         used += (size_t)snprintf(why + used, len - used, "not %s (%s); ",

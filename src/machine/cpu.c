@@ -358,6 +358,10 @@ int machine_set_engine(struct machine *m, const struct engine_ops *e,
                          "a deterministic machine keeps its engine");
     if (e == m->engine)
         return 0;
+    if (e->opaque && (m->gdb || m->trace))
+        return error_set(err, ENOTSUP,
+                         "engine %s: nothing can be traced or debugged on it",
+                         e->name);
     if (e->probe(err) || machine_cpus_engine(m, e, err))
         return error_prefix(err, "engine %s", e->name);
     m->engine = e;

@@ -86,6 +86,8 @@ struct guest_mem {
     pthread_mutex_t *io_lock; /* the device lock */
     bool io_timed;            /* accesses are timed, in ticks of the TSC */
 
+    void *slots; /* engine/kvm/: what the vCPUs of this memory share */
+
     const uint8_t *rom; /* that ends at 4 GiB, or NULL; see guest_rom_add() */
     struct io_region rom_region;
 };

@@ -159,8 +159,7 @@ static void io_trace(struct vcpu *cpu, gpa_t gpa, unsigned width, bool write,
                  write, v);
 }
 
-static void io_bytes_read(struct vcpu *cpu, gpa_t gpa, uint8_t *buf,
-                          unsigned size)
+void bus_read(struct vcpu *cpu, gpa_t gpa, uint8_t *buf, unsigned size)
 {
     unsigned width;
     uint64_t v, t0;
@@ -183,8 +182,7 @@ static void io_bytes_read(struct vcpu *cpu, gpa_t gpa, uint8_t *buf,
     }
 }
 
-static void io_bytes_write(struct vcpu *cpu, gpa_t gpa, const uint8_t *buf,
-                           unsigned size)
+void bus_write(struct vcpu *cpu, gpa_t gpa, const uint8_t *buf, unsigned size)
 {
     unsigned width;
     uint64_t v, t0;
@@ -230,11 +228,11 @@ void ref_get_bytes(const struct ref *ref, void *buf)
     if (ref->kind != REF_IO && ref->p)
         memcpy(out, ref->p, first);
     else
-        io_bytes_read(ref->cpu, ref->gpa, out, first);
+        bus_read(ref->cpu, ref->gpa, out, first);
     if (ref->kind == REF_SPLIT && ref->p2)
         memcpy(out + first, ref->p2, ref->width - first);
     else if (ref->kind == REF_SPLIT)
-        io_bytes_read(ref->cpu, ref->gpa2, out + first, ref->width - first);
+        bus_read(ref->cpu, ref->gpa2, out + first, ref->width - first);
     ref_read(ref, buf);
 }
 
@@ -259,12 +257,12 @@ void ref_set_bytes(const struct ref *ref, const void *buf)
     if (ref->kind != REF_IO && ref->p)
         memcpy(ref->p, in, first);
     else
-        io_bytes_write(ref->cpu, ref->gpa, in, first);
+        bus_write(ref->cpu, ref->gpa, in, first);
     if (ref->kind == REF_SPLIT) {
         if (ref->p2)
             memcpy(ref->p2, in + first, ref->width - first);
         else
-            io_bytes_write(ref->cpu, ref->gpa2, in + first, ref->width - first);
+            bus_write(ref->cpu, ref->gpa2, in + first, ref->width - first);
     }
     ref_written(ref, buf);
 }

@@ -257,6 +257,16 @@ void ref_set_bytes(const struct ref *ref, const void *buf);
  */
 bool ref_cmpxchg(const struct ref *ref, uint64_t *old, uint64_t val);
 
+/*
+ * --- what is not RAM: counted, timed and traced ---
+ * Bytes of guest-physical memory at the local APIC or the bus, in pieces that
+ * it takes; and a port, width 1, 2 or 4.
+ */
+void bus_read(struct vcpu *cpu, gpa_t gpa, uint8_t *buf, unsigned size);
+void bus_write(struct vcpu *cpu, gpa_t gpa, const uint8_t *buf, unsigned size);
+uint64_t port_in(struct vcpu *cpu, uint16_t port, unsigned width);
+void port_out(struct vcpu *cpu, uint16_t port, unsigned width, uint64_t val);
+
 /* --- operands by role --- */
 
 /* Value of the manual's operand `which` (enum opnd). Nonzero: STEP_FAULT. */

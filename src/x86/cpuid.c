@@ -439,6 +439,21 @@ static uint64_t if_has(const struct cpu_model *m, enum cpu_feature f,
     return cpu_model_has(m, f) ? bits : 0;
 }
 
+struct cpu_bit cpu_feature_bit(unsigned feature)
+{
+    const struct feature *f = &features[feature];
+
+    return (struct cpu_bit){f->leaf, f->leaf == 0xd, f->reg, f->bit};
+}
+
+void cpu_model_drop(struct cpu_model *m, unsigned feature)
+{
+    m->features[feature / 64] &= ~BIT64(feature % 64);
+    for (unsigned f = 0; feature != F_FPU && f < F_COUNT; f++)
+        if (features[f].needs == feature && cpu_model_has(m, f))
+            cpu_model_drop(m, f);
+}
+
 uint64_t cpu_cr4_allowed(const struct cpu_model *m)
 {
     return CR4_TSD | CR4_PCE | if_has(m, F_DE, CR4_DE) |

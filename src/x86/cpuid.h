@@ -54,6 +54,13 @@ const char *cpu_model_names(void);
 /* Name of a feature as /proc/cpuinfo has it; NULL behind the last. */
 const char *cpu_feature_name(unsigned feature);
 
+/* Where CPUID shows a feature; reg: 0..3 for EAX, EBX, ECX, EDX. */
+struct cpu_bit {
+    uint32_t leaf, subleaf;
+    unsigned reg, bit;
+};
+struct cpu_bit cpu_feature_bit(unsigned feature);
+
 static inline bool cpu_model_has(const struct cpu_model *m, enum cpu_feature f)
 {
     return m->features[f / 64] >> (f % 64) & 1;
@@ -72,6 +79,9 @@ static inline bool cpu_model_allows(const struct cpu_model *m, unsigned isa_set)
     return isa_set < 8 * sizeof(m->isa) &&
            (m->isa[isa_set / 8] >> (isa_set % 8) & 1);
 }
+
+/* Takes a feature away, and those that rest on it. */
+void cpu_model_drop(struct cpu_model *m, unsigned feature);
 
 /* What CR4, EFER and XCR0 may hold with this model; the rest is #GP. */
 uint64_t cpu_cr4_allowed(const struct cpu_model *m);

@@ -54,7 +54,7 @@ static void port_trace(struct vcpu *cpu, uint16_t port, unsigned width,
                  write, val);
 }
 
-static uint64_t port_in(struct vcpu *cpu, uint16_t port, unsigned width)
+uint64_t port_in(struct vcpu *cpu, uint16_t port, unsigned width)
 {
     uint64_t t0 = stats_begin(&cpu->stats), val;
 
@@ -64,8 +64,7 @@ static uint64_t port_in(struct vcpu *cpu, uint16_t port, unsigned width)
     return val;
 }
 
-static void port_out(struct vcpu *cpu, uint16_t port, unsigned width,
-                     uint64_t val)
+void port_out(struct vcpu *cpu, uint16_t port, unsigned width, uint64_t val)
 {
     uint64_t t0;
 

@@ -37,6 +37,12 @@ const char *vcpu_counter_name(enum vcpu_counter counter)
         [CTR_CHECK_SAME] = "direct-compared",
         [CTR_CHECK_SKIPPED] = "direct-not-compared",
         [CTR_CHECK_INSNS] = "direct-compared-instructions",
+        [CTR_KVM] = "kvm-runs",
+        [CTR_KVM_KICK] = "kvm-kicks",
+        [CTR_KVM_WINDOW] = "kvm-interrupt-windows",
+        [CTR_KVM_REFUSED] = "kvm-refused-instructions",
+        [CTR_KVM_STEP] = "kvm-interpreted",
+        [CTR_KVM_STATE] = "kvm-state-reads",
     };
 
     return counter < CTR_COUNT ? names[counter] : "";

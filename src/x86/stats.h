@@ -83,6 +83,12 @@ enum vcpu_counter {
     CTR_CHECK_SAME,   /* --direct-check: native stretches that were compared, */
     CTR_CHECK_SKIPPED, /* those that could not be, */
     CTR_CHECK_INSNS,   /* and instructions of the former */
+    CTR_KVM,           /* the host's KVM began to run code, */
+    CTR_KVM_KICK,      /* and stopped: something else to do for the vCPU, */
+    CTR_KVM_WINDOW,    /* an interrupt can be taken now, */
+    CTR_KVM_REFUSED,   /* an instruction that it does not emulate */
+    CTR_KVM_STEP,      /* instructions interpreted in between, for any reason */
+    CTR_KVM_STATE,     /* the state was got back from it */
     CTR_COUNT,
 };
 

@@ -9,6 +9,7 @@
 #include "x86/vcpu.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,7 +31,7 @@ void vcpu_attn_set(struct vcpu *cpu, uint32_t bits)
     /* whoever sets it looks at attn after that */
     pid = atomic_load(&cpu->runs_in);
     if (unlikely(pid))
-        syscall(SYS_kill, pid, VCPU_KICK_SIGNAL);
+        syscall(pid > 0 ? SYS_kill : SYS_tkill, abs(pid), VCPU_KICK_SIGNAL);
     if (cpu->wake)
         cpu->wake(cpu);
 }

@@ -198,8 +198,8 @@ struct vcpu {
     const struct vcpu_intr_ops *intr;
     void *intr_ctx;
     /*
-     * The process that runs its user code now, and is to be sent
-     * VCPU_KICK_SIGNAL so that somebody looks at attn; or 0.
+     * Who runs its code now, and is to be sent VCPU_KICK_SIGNAL so that
+     * somebody looks at attn: a process, or, negated, a thread; or 0.
      */
     _Atomic pid_t runs_in;
     /* The machine's: ends a halted vCPU's sleep. Any thread; may be NULL. */
@@ -225,6 +225,7 @@ struct vcpu {
     void *mmu_state;       /* mmu/ */
     void *engine_state;    /* engine/ */
     void *direct;      /* engine/direct/; NULL: no user code runs natively */
+    void *kvm;         /* engine/kvm/; NULL: another engine's */
     bool direct_check; /* what does is interpreted as well, and compared */
     /*
      * Instructions retired, see vcpu_insns(). Counting down lets the end of
