@@ -339,8 +339,8 @@ static const struct option_spec boot_options[] = {
      "Up to 6 times",
      boot_port},
     {"engine", "accel", "NAME",
-     "auto (the default), interp, trap, interp-plain, or\n"
-     "help",
+     "auto (the default), kvm, interp, trap,\n"
+     "interp-plain, or help",
      boot_engine},
     {"cpu", NULL, "MODEL",
      "x86-64-v1 to -v3, and ,-feature to hide one;\n"
