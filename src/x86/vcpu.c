@@ -9,7 +9,6 @@
 #include "x86/vcpu.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,8 +29,10 @@ void vcpu_attn_set(struct vcpu *cpu, uint32_t bits)
     atomic_fetch_or(&cpu->attn, bits);
     /* whoever sets it looks at attn after that */
     pid = atomic_load(&cpu->runs_in);
-    if (unlikely(pid))
-        syscall(pid > 0 ? SYS_kill : SYS_tkill, abs(pid), VCPU_KICK_SIGNAL);
+    if (unlikely(pid > 0))
+        syscall(SYS_kill, pid, VCPU_KICK_SIGNAL);
+    else if (unlikely(pid < 0))
+        syscall(SYS_tgkill, getpid(), -pid, VCPU_KICK_SIGNAL);
     if (cpu->wake)
         cpu->wake(cpu);
 }
