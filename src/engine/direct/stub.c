@@ -238,6 +238,19 @@ static int answer(struct stub *s)
     return -ESRCH;
 }
 
+/*
+ * It stopped without having taken the answer: it was halted just when that
+ * came. What the answer tells it to wipe is still there; the guest cannot put
+ * the token back, which it never saw.
+ */
+static bool answer_lost(struct stub *s, uint64_t next)
+{
+    const struct stub_comm *c = stub_comm(s);
+
+    return next == STUB_RESUME ? c->token == s->secret[2]
+                               : s->queued && c->count == s->queued;
+}
+
 /* Lets it make the queued calls and do what is next, until the next stop. */
 static int go(struct stub *s, uint64_t next)
 {
@@ -249,11 +262,13 @@ static int go(struct stub *s, uint64_t next)
     c->count = s->queued;
     c->next = next;
     c->error = 0;
-    rc = answer(s);
-    if (rc)
-        return rc;
-    if (wait_stop(s)) /* the last thing that it does is to wipe the token */
-        return next == STUB_RESUME && c->token ? -ESRCH : -EPROTO;
+    do {
+        rc = answer(s);
+        if (rc)
+            return rc;
+        if (wait_stop(s)) /* the last thing that it wipes is the token */
+            return next == STUB_RESUME && c->token ? -ESRCH : -EPROTO;
+    } while (answer_lost(s, next));
     s->queued = 0;
     descs = s->descs;
     s->descs = 0;
