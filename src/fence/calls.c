@@ -123,8 +123,9 @@ static const uint16_t connections[] = {
 static const uint16_t stubs[] = {
     __NR_memfd_create, __NR_ftruncate, __NR_socketpair, __NR_sendmsg,
     __NR_recvmsg, __NR_vfork, __NR_dup2, __NR_dup3, __NR_setsid,
-    __NR_execveat, __NR_wait4, __NR_kill, __NR_ioctl, __NR_close_range,
-    __NR_seccomp, __NR_setrlimit, __NR_capset, __NR_arch_prctl, __NR_prctl,
+    __NR_execveat, __NR_wait4, __NR_waitid, __NR_pidfd_open, __NR_kill,
+    __NR_ioctl, __NR_close_range, __NR_seccomp, __NR_setrlimit,
+    __NR_capset, __NR_arch_prctl, __NR_prctl,
     __NR_modify_ldt, /* the process's rule for it holds, too */
     END};
 
