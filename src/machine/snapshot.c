@@ -217,6 +217,16 @@ int snapshot_save(struct machine *m, const char *dir, struct error *err)
     return rc;
 }
 
+int snapshot_settle(struct machine *m, struct error *err)
+{
+    struct state_writer *w = take_state(m, false, err);
+
+    if (!w)
+        return -err->code;
+    state_writer_free(w);
+    return 0;
+}
+
 int snapshot_save_state(struct machine *m, struct error *err)
 {
     struct state_writer *w = take_state(m, true, err);

@@ -26,6 +26,9 @@ int snapshot_save(struct machine *m, const char *dir,
 /* The state file alone, into a new file without a name; its descriptor. */
 int snapshot_save_state(struct machine *m, struct error *err) must_check;
 
+/* Ends what the devices have under way in RAM, as saving them does. */
+int snapshot_settle(struct machine *m, struct error *err) must_check;
+
 /*
  * Opens and checks one, and fills what it determines of cfg. `check`: the
  * memory too, which takes as long as reading it.

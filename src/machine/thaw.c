@@ -6,26 +6,21 @@
  */
 #include "machine/machine_int.h"
 
-#include <unistd.h>
-
 #include "base/log.h"
 
 static void thaw_work(struct machine *m, struct machine_work *w)
 {
     uint64_t start = clock_host_now();
     struct error err;
-    int rc = 0, fd;
+    int rc;
 
     (void)w;
     loop_lock(&m->loop);
     machine_hold(m, HOLD_WORK);
     loop_unlock(&m->loop);
-    /* saving a device ends what it has under way in RAM */
-    fd = snapshot_save_state(m, &err);
-    if (fd >= 0)
-        close(fd);
-    if (fd < 0 || guest_mem_thaw(&m->mem, &err))
-        rc = -1;
+    rc = snapshot_settle(m, &err);
+    if (!rc)
+        rc = guest_mem_thaw(&m->mem, &err);
     loop_lock(&m->loop);
     machine_unhold(m, HOLD_WORK);
     loop_unlock(&m->loop);
@@ -35,7 +30,7 @@ static void thaw_work(struct machine *m, struct machine_work *w)
         log_debug("machine: RAM is shared again, after %llu us",
                   (unsigned long long)(clock_host_now() - start) / 1000);
     /* not again where it failed */
-    atomic_store(&m->thaw_asked, rc);
+    atomic_store(&m->thaw_asked, rc != 0);
 }
 
 void machine_thaw(struct vcpu *cpu)
