@@ -234,6 +234,15 @@ static void rule_read_only(struct fence_table *t)
     rule(t, __NR_open, 1, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY, FENCE_ALLOW);
 }
 
+/*
+ * libc's malloc() looks at /proc/sys/vm/overcommit_memory before it gives heap
+ * back, and for the number of CPUs: it can do without, and asks like this.
+ */
+static void rule_libc(struct fence_table *t)
+{
+    rule(t, __NR_openat, 2, ~0u, O_RDONLY | O_CLOEXEC, FENCE_REFUSE);
+}
+
 void fence_table_thread(struct fence_table *t, unsigned needs)
 {
     static const struct {
@@ -262,6 +271,8 @@ void fence_table_thread(struct fence_table *t, unsigned needs)
         rule_no_code(t);
     if (needs & FENCE_CONNECTIONS)
         rule_read_only(t);
+    else if (!(needs & FENCE_FILES))
+        rule_libc(t);
 }
 
 /* --- names --- */

@@ -220,6 +220,10 @@ static void threads_have_what_they_need_and_no_more(void)
     CHECK_EQ(thread_call(vcpu, SYS_mmap, 0, 0, rx), allow);
     CHECK_EQ(thread_call(vcpu, SYS_socket, AF_INET, 0, 0), trap);
     CHECK_EQ(thread_call(vcpu, SYS_openat, 3, 0, O_RDONLY), trap);
+    CHECK_EQ(thread_call(vcpu, SYS_openat, 3, 0, O_RDONLY | O_CLOEXEC),
+             SECCOMP_RET_ERRNO | EACCES);
+    CHECK_EQ(thread_call(FENCE_FILES, SYS_openat, 3, 0, O_RDONLY | O_CLOEXEC),
+             allow);
     CHECK_EQ(thread_call(vcpu, SYS_vfork, 0, 0, 0), trap);
     CHECK_EQ(thread_call(vcpu, SYS_kill, 1, 9, 0), trap);
     CHECK_EQ(thread_call(vcpu, SYS_clone, CLONE_VM | CLONE_THREAD, 0, 0), trap);
