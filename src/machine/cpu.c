@@ -410,6 +410,8 @@ static void machine_cpu_entry(struct vcpu *cpu, const struct boot_state *b)
 
 uint64_t machine_tsc(const struct machine *m)
 {
+    if (m->hold_tsc)
+        return m->hold_tsc;
     return m->det ? clock_now(&m->clock) : __builtin_ia32_rdtsc();
 }
 

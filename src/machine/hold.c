@@ -3,10 +3,17 @@
 
 #include "machine/machine_int.h"
 
+static void tsc_stands(struct machine *m, uint64_t tsc)
+{
+    m->hold_tsc = tsc;
+    for (unsigned i = 0; i < m->cfg->cpus; i++)
+        m->cpu[i].cpu.tsc_stands = tsc;
+}
+
 void machine_hold(struct machine *m, enum hold why)
 {
     if (!m->hold) {
-        m->hold_tsc = machine_tsc(m);
+        tsc_stands(m, machine_tsc(m));
         loop_time_stop(&m->loop);
     }
     m->hold |= why;
@@ -14,7 +21,7 @@ void machine_hold(struct machine *m, enum hold why)
 
 uint64_t machine_unhold(struct machine *m, enum hold why)
 {
-    uint64_t ticks, ns;
+    uint64_t since, ticks, ns;
     unsigned i;
 
     if (!(m->hold & why))
@@ -22,7 +29,9 @@ uint64_t machine_unhold(struct machine *m, enum hold why)
     m->hold &= ~(unsigned)why;
     if (m->hold)
         return 0;
-    ticks = machine_tsc(m) - m->hold_tsc;
+    since = m->hold_tsc;
+    tsc_stands(m, 0);
+    ticks = machine_tsc(m) - since;
     ns = loop_time_go(&m->loop);
     for (i = 0; i < m->cfg->cpus; i++)
         m->cpu[i].cpu.tsc_offset -= ticks;
@@ -33,11 +42,6 @@ uint64_t machine_unhold(struct machine *m, enum hold why)
 bool machine_held(const struct machine *m, enum hold why)
 {
     return m->hold & why;
-}
-
-void machine_hold_restart(struct machine *m)
-{
-    m->hold_tsc = machine_tsc(m);
 }
 
 void machine_work(struct machine *m, struct machine_work *w)

@@ -26,8 +26,6 @@ void machine_hold(struct machine *m, enum hold why);
  */
 uint64_t machine_unhold(struct machine *m, enum hold why);
 bool machine_held(const struct machine *m, enum hold why);
-/* The TSC was set to 0 meanwhile (power-on). */
-void machine_hold_restart(struct machine *m);
 
 /*
  * Something to be done while all vCPUs are parked and the loop does not run,

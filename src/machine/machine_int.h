@@ -126,7 +126,7 @@ struct machine {
     struct ctl *ctl;         /* NULL: no control socket */
     char name[NAME_LEN_MAX + 1];
     unsigned hold;              /* enum hold; device lock */
-    uint64_t hold_tsc;          /* when it began */
+    uint64_t hold_tsc;          /* machine_tsc() when it began; 0: it runs */
     struct machine_work *work;  /* park_lock */
     struct machine_work thaw;   /* thaw.c */
     atomic_int thaw_asked;      /* under way, or has failed */
@@ -202,7 +202,7 @@ bool machine_cpu_shutdown(struct machine_cpu *mc);
 void machine_cpu_failed(struct machine_cpu *mc, const struct error *err);
 /* The guest's power button, or an end if it has none. Device lock. */
 void machine_button(struct machine *m);
-/* The host's TSC, or the deterministic machine's clock. */
+/* The host's TSC, or the deterministic machine's clock; it stands in a hold. */
 uint64_t machine_tsc(const struct machine *m);
 /* Returns when no vCPU runs; without the device lock. */
 void machine_pause(struct machine *m);

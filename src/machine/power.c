@@ -56,7 +56,6 @@ int machine_power_on(struct machine *m, struct error *err)
     vmgenid_set(&m->mem, acpi_base(&m->acpi) + ACPI_VMGENID, id);
     machine_firmware_power_on(m);
     machine_cpus_reset(m);
-    machine_hold_restart(m);
     gdb_powered_on(m);
     /*
      * vcpu_reset() and the chips' reset each have their part of the state;

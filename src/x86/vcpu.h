@@ -175,7 +175,8 @@ struct vcpu {
     struct msrs msr;
     struct fpu fpu;
 
-    uint64_t tsc_offset;       /* guest TSC = host TSC (or clock) + offset */
+    uint64_t tsc_offset; /* guest TSC = host TSC (or clock) + offset */
+    uint64_t tsc_stands; /* held: this instead of the host's; 0: it runs */
     const struct clock *clock; /* deterministic: the TSC is this; or NULL */
     uint64_t *rng;             /* deterministic: RDRAND's state; or NULL */
     uint32_t tsc_khz;
@@ -339,6 +340,8 @@ static inline bool vcpu_at_limit(const struct vcpu *cpu)
 /* Guest TSC now. A deterministic machine's clock is in nanoseconds: 1 GHz. */
 static inline uint64_t vcpu_tsc(const struct vcpu *cpu)
 {
-    return (cpu->clock ? clock_now(cpu->clock) : __builtin_ia32_rdtsc()) +
+    return (cpu->tsc_stands ? cpu->tsc_stands
+            : cpu->clock    ? clock_now(cpu->clock)
+                            : __builtin_ia32_rdtsc()) +
            cpu->tsc_offset;
 }
