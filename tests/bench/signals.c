@@ -4,56 +4,17 @@
  * of the TSC: a system call that ends in a handler. spin: the same, when
  * another process, in a loop on a CPU of its own, has to answer. Medians.
  */
-#include <errno.h>
+#include "cycles.h"
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define ROUNDS 10000
-
-static uint64_t took[ROUNDS];
-
-static int compare(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-static void print(const char *what)
-{
-    qsort(took, ROUNDS, sizeof(took[0]), compare);
-    printf("%-28s %8llu %8llu\n", what, (unsigned long long)took[ROUNDS / 2],
-           (unsigned long long)took[ROUNDS / 10]);
-    fflush(stdout);
-}
-
-static void pin(size_t on)
-{
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET(on, &set);
-    if (sched_setaffinity(0, sizeof(set), &set))
-        fprintf(stderr, "signals: cannot use CPU %zu\n", on);
-}
-
-static void die(const char *what)
-{
-    fprintf(stderr, "signals: %s\n", what);
-    exit(1);
-}
 
 static struct shared {
     _Alignas(64) volatile uint64_t asked;
@@ -114,7 +75,7 @@ int main(void)
     if (pid < 0)
         die("cannot fork");
     if (!pid) {
-        pin(0);
+        pin(0, 0);
         trap_call();
         calls("signal", false);
         if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
@@ -122,7 +83,7 @@ int main(void)
         shared->over = true;
         _exit(0);
     }
-    pin(1);
+    pin(0, 1);
     while (!shared->over)
         shared->answered = shared->asked;
     waitpid(pid, NULL, 0);

@@ -7,59 +7,19 @@
  * on two, and as the scheduler likes. with a page: the answer maps one.
  * Medians.
  */
+#include "cycles.h"
 #include "engine/direct/direct_int.h"
 
-#include <errno.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ROUNDS 10000
-#define BASE   0x123456780000ull
-#define CODE   0x400000ull
-#define DATA   0x500000ull
+#define BASE 0x123456780000ull
+#define CODE 0x400000ull
+#define DATA 0x500000ull
 
 static struct vcpu cpu;
 static struct stub stub;
 static struct segs segs; /* none of its own */
-static uint64_t took[ROUNDS];
-
-static int compare(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-static void print(const char *what)
-{
-    qsort(took, ROUNDS, sizeof(took[0]), compare);
-    printf("%-28s %8llu %8llu\n", what, (unsigned long long)took[ROUNDS / 2],
-           (unsigned long long)took[ROUNDS / 10]);
-    fflush(stdout);
-}
-
-/* cpu < 0: anywhere. */
-static void pin(pid_t pid, int on)
-{
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    for (int i = 0; i < CPU_SETSIZE; i++)
-        if (on < 0 || i == on)
-            CPU_SET((size_t)i, &set);
-    if (sched_setaffinity(pid, sizeof(set), &set))
-        fprintf(stderr, "stops: cannot use CPU %d: %s\n", on, strerror(errno));
-}
-
-static void die(const char *what)
-{
-    fprintf(stderr, "stops: %s\n", what);
-    exit(1);
-}
 
 static void stops(const char *what, int ours, int its, bool map)
 {
