@@ -27,27 +27,6 @@
 
 #define MEMORY_MIN (16 * MiB)
 
-static int boot_kernel(void *ctx, const char *v, struct error *err)
-{
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.kernel = v;
-    return 0;
-}
-
-static int boot_initrd_file(void *ctx, const char *v, struct error *err)
-{
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.initrd = v;
-    return 0;
-}
-
-static int boot_append(void *ctx, const char *v, struct error *err)
-{
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.append = v;
-    return 0;
-}
-
 static int boot_cpus(void *ctx, const char *v, struct error *err)
 {
     char *end;
@@ -156,14 +135,6 @@ static int boot_cpu(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
-static int boot_no_reboot(void *ctx, const char *v, struct error *err)
-{
-    (void)v;
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.no_reboot = true;
-    return 0;
-}
-
 static int boot_gdb(void *ctx, const char *v, struct error *err)
 {
     if (gdb_address_check(v, err))
@@ -172,34 +143,11 @@ static int boot_gdb(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
-static int boot_gdb_nowait(void *ctx, const char *v, struct error *err)
-{
-    (void)v;
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.gdb_nowait = true;
-    return 0;
-}
-
-static int boot_symbols(void *ctx, const char *v, struct error *err)
-{
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.symbols = v;
-    return 0;
-}
-
 static int boot_name(void *ctx, const char *v, struct error *err)
 {
     if (name_check(v, err))
         return error_prefix(err, "--name");
     ((struct boot_args *)ctx)->cfg.name = v;
-    return 0;
-}
-
-static int boot_deterministic(void *ctx, const char *v, struct error *err)
-{
-    (void)v;
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.deterministic = true;
     return 0;
 }
 
@@ -214,13 +162,6 @@ static int boot_seed(void *ctx, const char *v, struct error *err)
         return error_set(err, EINVAL,
                          "--seed %s: give a number below 2^64, like 1", v);
     c->seeded = true;
-    return 0;
-}
-
-static int boot_record(void *ctx, const char *v, struct error *err)
-{
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.record = v;
     return 0;
 }
 
@@ -246,30 +187,6 @@ static int boot_stats(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
-static int boot_direct_check(void *ctx, const char *v, struct error *err)
-{
-    (void)v;
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.direct_check = true;
-    return 0;
-}
-
-static int boot_no_fence(void *ctx, const char *v, struct error *err)
-{
-    (void)v;
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.no_fence = true;
-    return 0;
-}
-
-static int boot_verbose(void *ctx, const char *v, struct error *err)
-{
-    (void)v;
-    (void)err;
-    ((struct boot_args *)ctx)->cfg.verbose = true;
-    return 0;
-}
-
 static int boot_help_option(void *ctx, const char *v, struct error *err)
 {
     (void)v;
@@ -283,15 +200,17 @@ static const struct option_spec boot_options[] = {
     {"kernel", "k", "FILE",
      "a bzImage (vmlinuz), an ELF vmlinux with a PVH note,\n"
      "or a kernel with a multiboot header (version 1)",
-     boot_kernel},
+     NULL, offsetof(struct boot_args, cfg.kernel)},
     {"firmware", "bios", "FILE",
      "a BIOS image instead of a kernel; it boots from the\n"
      "first --disk. Debian's package seabios has one; see\n"
      "ringfence doctor",
      boot_firmware_file},
-    {"initrd", "i", "FILE", "the initial RAM disk", boot_initrd_file},
+    {"initrd", "i", "FILE", "the initial RAM disk", NULL,
+     offsetof(struct boot_args, cfg.initrd)},
     {"append", "cmdline params", "TEXT",
-     "the kernel's command line, instead of\n\"" BOOT_APPEND "\"", boot_append},
+     "the kernel's command line, instead of\n\"" BOOT_APPEND "\"", NULL,
+     offsetof(struct boot_args, cfg.append)},
     {"module", NULL, "FILE[,TEXT]",
      "for a multiboot kernel, with a text for it; up to 8\n"
      "times. The initrd is the first module",
@@ -348,27 +267,28 @@ static const struct option_spec boot_options[] = {
      boot_cpu},
     {"name", "n", "NAME", "for ringfence ctl (default: vm- and the process ID)",
      boot_name},
-    {"no-reboot", NULL, NULL, "leave when the guest reboots", boot_no_reboot},
+    {"no-reboot", NULL, NULL, "leave when the guest reboots", NULL,
+     offsetof(struct boot_args, cfg.no_reboot)},
     {"gdb", NULL, "PORT|unix:PATH",
      "wait for gdb there: 127.0.0.1:PORT, or a "
      "socket;\nthe guest starts with gdb's `continue'",
      boot_gdb},
-    {"gdb-nowait", NULL, NULL, "start without waiting for gdb",
-     boot_gdb_nowait},
+    {"gdb-nowait", NULL, NULL, "start without waiting for gdb", NULL,
+     offsetof(struct boot_args, cfg.gdb_nowait)},
     {"symbols", NULL, "FILE",
      "names for the kernel's addresses: a System.map or\n"
      "a vmlinux; without, the guest's own kallsyms",
-     boot_symbols},
+     NULL, offsetof(struct boot_args, cfg.symbols)},
     {"deterministic", NULL, NULL,
      "the same run each time: time is the number of\n"
      "instructions, random numbers come from --seed",
-     boot_deterministic},
+     NULL, offsetof(struct boot_args, cfg.deterministic)},
     {"seed", NULL, "N", "of random numbers, with --deterministic or --record",
      boot_seed},
     {"record", NULL, "FILE",
      "a deterministic run, kept in FILE with its kernel,\n"
      "keys and disk data, for --replay",
-     boot_record},
+     NULL, offsetof(struct boot_args, cfg.record)},
     {"replay", NULL, "FILE",
      "the run that FILE has, again; it needs no other\n"
      "file, and takes any --engine, --gdb or --trace",
@@ -409,11 +329,12 @@ static const struct option_spec boot_options[] = {
      "for debugging engine trap, with one vCPU: interprets what\n"
      "ran natively once more; the first difference is shown\n"
      "and ends the machine",
-     boot_direct_check},
+     NULL, offsetof(struct boot_args, cfg.direct_check)},
     {"no-fence", NULL, NULL,
-     "keep all system calls and capabilities: for who\ndebugs Ringfence",
-     boot_no_fence},
-    {"verbose", "v", NULL, "say more, and count events", boot_verbose},
+     "keep all system calls and capabilities: for who\ndebugs Ringfence", NULL,
+     offsetof(struct boot_args, cfg.no_fence)},
+    {"verbose", "v", NULL, "say more, and count events", NULL,
+     offsetof(struct boot_args, cfg.verbose)},
     {"help", "h", NULL, "this text", boot_help_option},
     {0},
 };

@@ -99,6 +99,20 @@ static int option_unknown(const struct option_spec *specs, const char *arg,
                      (int)(dashes + len), arg);
 }
 
+static int option_take(const struct option_spec *s, void *ctx,
+                       const char *value, struct error *err)
+{
+    char *field = (char *)ctx + s->field;
+
+    if (s->set)
+        return s->set(ctx, value, err);
+    if (s->value)
+        *(const char **)field = value;
+    else
+        *(bool *)field = true;
+    return 0;
+}
+
 /* One option; returns how many words it took, or -errno. */
 static int option_parse(const struct option_spec *specs, int argc, char **argv,
                         void *ctx, struct error *err)
@@ -130,7 +144,7 @@ static int option_parse(const struct option_spec *specs, int argc, char **argv,
     if (!s->value && value)
         return error_set(err, EINVAL, "--%s takes no value; leave out `=%s'",
                          s->name, value);
-    if (s->set(ctx, value, err))
+    if (option_take(s, ctx, value, err))
         return -err->code;
     return used;
 }

@@ -15,11 +15,16 @@ struct option_spec {
     const char *value;   /* how help names the value; NULL: a flag */
     const char *help;    /* lines separated by \n; NULL: none of theirs */
     int (*set)(void *ctx, const char *value, struct error *err);
+    /*
+     * Without set(): where in ctx the value itself goes, a const char *; or
+     * for a flag a bool, which becomes true.
+     */
+    size_t field;
 };
 
 /*
  * Parses argv[0..argc) against specs, which end with a NULL name. What is not
- * an option is an error. Calls set(ctx, ...) in order.
+ * an option is an error. Calls set(ctx, ...), or sets the field, in order.
  */
 int options_parse(const struct option_spec *specs, int argc, char **argv,
                   void *ctx, struct error *err) must_check;
