@@ -45,6 +45,9 @@ struct engine_ops {
     void (*forget_code)(struct vcpu *cpu, gpa_t page);
 };
 
+/* The kick of an engine that looks at attn. */
+void engine_kick(struct vcpu *cpu);
+
 /* For people and for statistics. */
 const char *engine_exit_name(enum engine_exit exit);
 

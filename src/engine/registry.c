@@ -19,6 +19,11 @@ const struct engine_ops *const engines[] = {
 
 _Static_assert(ENGINE_EXITS <= STATS_LEFT, "room to count each");
 
+void engine_kick(struct vcpu *cpu)
+{
+    vcpu_attn_set(cpu, ATTN_KICK);
+}
+
 const char *engine_exit_name(enum engine_exit exit)
 {
     static const char *const names[ENGINE_EXITS] = {

@@ -107,24 +107,21 @@ static const char *code_mode(const struct vcpu *cpu)
 
 static void gprs(const struct crash_sink *to, const struct vcpu *cpu)
 {
-    static const char *const names[16] = {
-        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-
     if (!vcpu_long_mode(cpu)) {
         for (unsigned i = 0; i < 8; i += 4)
             crash_say(to, "e%s %08llx  e%s %08llx  e%s %08llx  e%s %08llx",
-                      names[i] + 1, (ull)cpu->gpr[i], names[i + 1] + 1,
-                      (ull)cpu->gpr[i + 1], names[i + 2] + 1,
-                      (ull)cpu->gpr[i + 2], names[i + 3] + 1,
-                      (ull)cpu->gpr[i + 3]);
+                      vcpu_gpr_names[i] + 1, (ull)cpu->gpr[i],
+                      vcpu_gpr_names[i + 1] + 1, (ull)cpu->gpr[i + 1],
+                      vcpu_gpr_names[i + 2] + 1, (ull)cpu->gpr[i + 2],
+                      vcpu_gpr_names[i + 3] + 1, (ull)cpu->gpr[i + 3]);
         return;
     }
     for (unsigned i = 0; i < 16; i += 4)
         crash_say(to, "%-3s %016llx  %-3s %016llx  %-3s %016llx  %-3s %016llx",
-                  names[i], (ull)cpu->gpr[i], names[i + 1],
-                  (ull)cpu->gpr[i + 1], names[i + 2], (ull)cpu->gpr[i + 2],
-                  names[i + 3], (ull)cpu->gpr[i + 3]);
+                  vcpu_gpr_names[i], (ull)cpu->gpr[i], vcpu_gpr_names[i + 1],
+                  (ull)cpu->gpr[i + 1], vcpu_gpr_names[i + 2],
+                  (ull)cpu->gpr[i + 2], vcpu_gpr_names[i + 3],
+                  (ull)cpu->gpr[i + 3]);
 }
 
 /* Its attributes in words; empty: a null selector, and no base. */

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "inspect/disasm.h"
-#include "inspect/peek.h"
+#include "x86/peek.h"
 #include "x86/segment.h"
 #include "x86/walk.h"
 

@@ -26,7 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "inspect/peek.h"
+#include "x86/peek.h"
 
 #define TOKENS 256
 /* The kernel's image is contiguous: what to copy around the token table. */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "inspect/disasm.h"
-#include "inspect/peek.h"
+#include "x86/peek.h"
 #include "x86/access.h"
 #include "x86/exception.h"
 #include "x86/exit.h"

@@ -157,7 +157,6 @@ static void *machine_cpu_thread(void *arg)
 void machine_cpu_kick(struct machine_cpu *mc)
 {
     mc->m->engine->kick(&mc->cpu);
-    vcpu_attn_set(&mc->cpu, ATTN_KICK);
     pthread_mutex_lock(&mc->m->park_lock);
     pthread_cond_signal(&mc->wake); /* it may wait for more than attn */
     pthread_mutex_unlock(&mc->m->park_lock);

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "inspect/peek.h"
+#include "x86/peek.h"
 
 /* Physical address, and how much of len is on the same page. */
 static bool mem_locate(struct gdb *g, uint64_t addr, size_t len, gpa_t *gpa,

@@ -29,9 +29,6 @@ static void monitor_seg(struct gdb *g, const char *name, const struct seg *s)
 
 static void monitor_registers(struct gdb *g, const char *arg)
 {
-    static const char *const names[16] = {
-        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     struct vcpu *cpu = gdb_vcpu(g);
     unsigned i;
 
@@ -44,9 +41,10 @@ static void monitor_registers(struct gdb *g, const char *arg)
               cpu->wait_sipi ? ", waits for its start-up" : "");
     for (i = 0; i < 16; i += 4)
         gdb_print(g, "%-3s %016llx %-3s %016llx %-3s %016llx %-3s %016llx\n",
-                  names[i], (ull)cpu->gpr[i], names[i + 1],
-                  (ull)cpu->gpr[i + 1], names[i + 2], (ull)cpu->gpr[i + 2],
-                  names[i + 3], (ull)cpu->gpr[i + 3]);
+                  vcpu_gpr_names[i], (ull)cpu->gpr[i], vcpu_gpr_names[i + 1],
+                  (ull)cpu->gpr[i + 1], vcpu_gpr_names[i + 2],
+                  (ull)cpu->gpr[i + 2], vcpu_gpr_names[i + 3],
+                  (ull)cpu->gpr[i + 3]);
     gdb_print(g, "rip %016llx rflags %08llx\n", (ull)cpu->rip,
               (ull)flags_get(cpu));
     for (i = 0; i < SEG_COUNT; i++)

@@ -18,7 +18,7 @@
 
 #include "base/hash.h"
 #include "inspect/disasm.h"
-#include "inspect/peek.h"
+#include "x86/peek.h"
 #include "machine/machine_int.h"
 #include "mmu/mmu.h"
 #include "x86/exception.h"

@@ -26,6 +26,16 @@ int fpu_check_avx(struct vcpu *cpu);
  */
 void fpu_enter_mmx(struct vcpu *cpu);
 
+/*
+ * The registers as the host's XSAVE leaves them, in the standard format
+ * [SDM 1 13.4.2], 64-bit: FPU_XSAVE_SIZE bytes, of which 464 to 511 are left
+ * alone. what: the components, by XCR0's bits; in fpu_from_xsave() one that is
+ * not in the area gets its initial state. Every value is taken.
+ */
+#define FPU_XSAVE_SIZE 832
+void fpu_to_xsave(const struct vcpu *cpu, uint64_t what, uint8_t *area);
+void fpu_from_xsave(struct vcpu *cpu, uint64_t what, const uint8_t *area);
+
 /* Fields of vcpu.fpu.fx, an FXSAVE64 image. */
 #define FX_FCW   0
 #define FX_FSW   2

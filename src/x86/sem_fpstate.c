@@ -28,7 +28,7 @@
 
 #define XS_HEADER  512 /* XSTATE_BV, XCOMP_BV, reserved */
 #define XS_YMM     576
-#define XS_SIZE    832
+#define XS_SIZE    FPU_XSAVE_SIZE
 #define XS_COMPACT 0x8000000000000000ull
 
 /* --- may it run? --- */
@@ -729,6 +729,49 @@ static enum step sem_xrstor(struct vcpu *cpu, const struct insn *in)
     else if (compact && (rfbm & XCR0_SSE))
         cpu->fpu.mxcsr = MXCSR_RESET;
     return STEP_NEXT;
+}
+
+/* --- the host's --- */
+
+void fpu_to_xsave(const struct vcpu *cpu, uint64_t what, uint8_t *area)
+{
+    memcpy(area, cpu->fpu.fx, FX_XMM);
+    mxcsr_to_image(cpu, area);
+    for (unsigned i = 0; i < 16; i++) {
+        memcpy(area + FX_XMM + 16 * i, cpu->fpu.ymm[i], 16);
+        if (what & XCR0_AVX)
+            memcpy(area + XS_YMM + 16 * i, cpu->fpu.ymm[i] + 16, 16);
+    }
+    memset(area + XS_HEADER, 0, XS_YMM - XS_HEADER);
+    memcpy(area + XS_HEADER, &what, sizeof(what));
+}
+
+/* Bytes [to, to + 16) of all vectors; from NULL: zeroes. */
+static void vec_take(struct vcpu *cpu, const uint8_t *from, unsigned to)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        if (from)
+            memcpy(cpu->fpu.ymm[i] + to, from + 16 * i, 16);
+        else
+            memset(cpu->fpu.ymm[i] + to, 0, 16);
+    }
+}
+
+void fpu_from_xsave(struct vcpu *cpu, uint64_t what, const uint8_t *area)
+{
+    uint64_t bv;
+
+    memcpy(&bv, area + XS_HEADER, sizeof(bv));
+    if (bv & XCR0_X87) {
+        memcpy(cpu->fpu.fx, area, FX_XMM);
+    } else {
+        memset(cpu->fpu.fx, 0, FX_XMM);
+        fx_put16(cpu, FX_FCW, FCW_RESET);
+    }
+    cpu->fpu.mxcsr = mxcsr_of_image(area) & MXCSR_MASK;
+    vec_take(cpu, bv & XCR0_SSE ? area + FX_XMM : NULL, 0);
+    if (what & XCR0_AVX)
+        vec_take(cpu, bv & XCR0_AVX ? area + XS_YMM : NULL, 16);
 }
 
 #define E(name, sem, sub)                                                      \

@@ -22,6 +22,11 @@
 
 #define VCPU_STATE_VERSION 1u
 
+const char *const vcpu_gpr_names[16] = {
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15",
+};
+
 void vcpu_attn_set(struct vcpu *cpu, uint32_t bits)
 {
     pid_t pid;

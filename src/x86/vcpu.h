@@ -241,6 +241,9 @@ struct vcpu {
 
 #define VCPU_KICK_SIGNAL 23 /* SIGURG; <signal.h>'s raise() is another */
 
+/* "rax" and so on, by their numbers. */
+extern const char *const vcpu_gpr_names[16];
+
 /* From any thread; wakes a halted vCPU through its machine's wake hook. */
 void vcpu_attn_set(struct vcpu *cpu, uint32_t bits);
 static inline void vcpu_attn_clear(struct vcpu *cpu, uint32_t bits)

@@ -1,2 +1,2 @@
 # In src/engine/direct/frame.c: the upper halves of YMM registers do not travel.
-s/memcpy(fp->ymm_high\[i\], cpu->fpu.ymm\[i\] + 16, 16)/memset(fp->ymm_high[i], 0, 16)/
+s/fpu_to_xsave(cpu, FP_ALL, (uint8_t \*)fp);/& memset(fp->ymm_high, 0, sizeof(fp->ymm_high));/

@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "engine/direct/direct_int.h"
 #include "engine/interp/interp.h"
-#include "x86/walk.h"
+#include "x86/peek.h"
 
 #define CHUNK     1000000    /* instructions between looks at what they were */
 #define PER_TICK  8          /* at most, on any CPU */
@@ -353,15 +353,15 @@ static void stopped_at(struct check *c, struct vcpu *cpu, gva_t at)
 {
     uint8_t bytes[15];
     unsigned len = (unsigned)MIN(PAGE_SIZE - (at & PAGE_OFFSET), 15);
-    struct walk w;
+    gpa_t gpa;
 
     c->rep.on = c->call = false;
     c->break_page = UINT64_MAX;
-    if (!walk_peek(cpu, at, &w))
+    if (!peek_gpa(cpu, at, &gpa))
         return;
     /* code of it gets its guard when it is decoded */
-    c->break_page = guest_mem_offset(c->view.mem, w.gpa) / PAGE_SIZE;
-    if (guest_mem_read(c->view.mem, w.gpa, bytes, len))
+    c->break_page = guest_mem_offset(cpu->mem, gpa) / PAGE_SIZE;
+    if (peek(cpu, at, bytes, len) < len)
         return;
     c->rep = check_rep_at(bytes, len);
     c->call = c->next == DIRECT_STEP && bytes[0] == 0x0f &&

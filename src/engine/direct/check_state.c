@@ -8,11 +8,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "engine/direct/direct_int.h"
 #include "x86/flags.h"
 #include "x86/fpu.h"
-
-#define USER_FLAGS                                                             \
-    (FLAG_STATUS | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID)
 
 void check_state_get(const struct vcpu *cpu, struct check_state *s)
 {
@@ -150,15 +148,12 @@ static void report_fpu(const struct fpu *native, const struct fpu *ref)
 void check_state_report(const struct check_state *native,
                         const struct check_state *ref)
 {
-    static const char *const names[16] = {
-        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     static const char *const segs[SEG_COUNT] = {"es", "cs", "ss",
                                                 "ds", "fs", "gs"};
 
     report_u64("rip", native->rip, ref->rip);
-    for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-        report_u64(names[i], native->gpr[i], ref->gpr[i]);
+    for (unsigned i = 0; i < 16; i++)
+        report_u64(vcpu_gpr_names[i], native->gpr[i], ref->gpr[i]);
     report_u64("rflags", native->rflags & USER_FLAGS, ref->rflags & USER_FLAGS);
     for (unsigned i = 0; i < SEG_COUNT; i++) {
         report_u64(segs[i], native->seg[i].sel, ref->seg[i].sel);

@@ -13,7 +13,7 @@
 
 #include "base/log.h"
 #include "engine/interp/interp.h"
-#include "x86/walk.h"
+#include "x86/peek.h"
 
 #define LAST 64 /* instructions: flags are written more often than that */
 
@@ -75,27 +75,18 @@ static void flags_after(struct check_trace *t, const ZydisDecodedInstruction *z)
     t->undefined |= f->undefined & FLAG_STATUS;
 }
 
-static bool code_at(struct vcpu *ref, gva_t at, uint8_t *to, unsigned len)
-{
-    struct walk w;
-
-    return walk_peek(ref, at, &w) && !guest_mem_read(ref->mem, w.gpa, to, len);
-}
-
 /* What ref is about to run; zeroes where nothing is mapped. */
 static void look(struct vcpu *ref, struct check_trace *t)
 {
     struct check_insn *in = &t->last[t->count++ % CHECK_LAST];
     gva_t at = ref->rip + ref->seg_base[SEG_CS];
-    unsigned first = (unsigned)MIN(PAGE_SIZE - (at & PAGE_OFFSET), 15);
     bool wide = ref->code_width == 8;
     ZydisDecodedInstruction z;
     ZydisDecoder d;
 
     memset(in, 0, sizeof(*in));
     in->at = at;
-    if (code_at(ref, at, in->bytes, first) && first < 15)
-        code_at(ref, at + first, in->bytes + first, 15 - first);
+    peek(ref, at, in->bytes, sizeof(in->bytes));
     ZydisDecoderInit(&d,
                      wide ? ZYDIS_MACHINE_MODE_LONG_64
                           : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,

@@ -128,8 +128,10 @@ void check_view_keep(struct check_view *v, uint64_t page)
 
 void check_view_restore(struct check_view *v)
 {
+    int rc = madvise(v->view.ram, v->mem->ram_size, MADV_DONTNEED);
+
+    rf_assert(!rc);
     check_pages_clear(&v->written);
-    rf_assert(!madvise(v->view.ram, v->mem->ram_size, MADV_DONTNEED));
     for (uint64_t i = 0; i < v->kept.count; i++) {
         uint64_t at = v->kept.page[i] * PAGE_SIZE;
         const uint8_t *copy = v->copies + i * PAGE_SIZE;

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "engine/direct/check.h"
 #include "engine/direct/scan.h"
+#include "x86/peek.h"
 #include "x86/walk.h"
 
 #define SLOT_BITS  39 /* of address space, an entry of the top-level table */
@@ -208,14 +209,11 @@ static void rewind_call(struct vcpu *cpu, const struct stub_frame *f)
 static uint8_t code_byte(struct vcpu *cpu, unsigned back)
 {
     gva_t at = cpu->seg_base[SEG_CS] + cpu->rip - back;
-    uint8_t byte = 0;
-    struct walk w;
+    uint8_t byte;
 
     if (cpu->code_width == 4)
         at = (uint32_t)at;
-    if (!walk_peek(cpu, at, &w) || guest_mem_read(cpu->mem, w.gpa, &byte, 1))
-        return 0;
-    return byte;
+    return peek(cpu, at, &byte, 1) ? byte : 0;
 }
 
 /* How long it was: INT n, or INT3 or INTO, even if that is not there now. */
@@ -447,7 +445,7 @@ int direct_init(struct vcpu *cpu, struct error *err)
     if (!d)
         return error_set(err, ENOMEM, "out of memory");
     for (unsigned i = 0; i < SHADOW_SPACES; i++)
-        d->stub[i].notify = d->stub[i].area_fd = d->stub[i].watch = -1;
+        stub_none(&d->stub[i]);
     if (shadow_init(cpu, lowest_address(), err)) {
         free(d);
         return -err->code;

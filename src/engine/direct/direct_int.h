@@ -24,6 +24,10 @@ struct policy {
 _Static_assert(STUB_KICK_SIGNAL == VCPU_KICK_SIGNAL,
                "vcpu_attn_set() sends it");
 
+/* RFLAGS that user mode can change with IOPL 0. */
+#define USER_FLAGS                                                             \
+    (FLAG_STATUS | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID)
+
 /* A page fault that the guest's kernel was told of, by native code. */
 struct told {
     gva_t gva;

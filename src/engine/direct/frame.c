@@ -16,15 +16,6 @@
 #include "x86/fpu.h"
 #include "x86/msr.h"
 
-/* RFLAGS that user mode can change with IOPL 0. */
-#define USER_FLAGS                                                             \
-    (FLAG_STATUS | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID)
-
-#define FP_X87  1u
-#define FP_SSE  2u
-#define FP_AVX  4u
-#define FX_TAIL 160 /* where the XMM registers begin */
-
 static const uint8_t frame_of[16] = {
     [R_RAX] = FRAME_RAX, [R_RCX] = FRAME_RCX, [R_RDX] = FRAME_RDX,
     [R_RBX] = FRAME_RBX, [R_RSP] = FRAME_RSP, [R_RBP] = FRAME_RBP,
@@ -70,47 +61,16 @@ bool frame_fits(struct vcpu *cpu, struct segs *t)
     return true;
 }
 
+#define FP_ALL (XCR0_X87 | XCR0_SSE | XCR0_AVX)
+
+_Static_assert(sizeof(struct stub_fp) == FPU_XSAVE_SIZE, "nothing else");
+
 static void fp_put(const struct vcpu *cpu, struct stub *s)
 {
     struct stub_fp *fp = stub_fp(s);
 
-    memcpy(fp->fx, cpu->fpu.fx, FX_TAIL);
-    memcpy(fp->fx + 24, &cpu->fpu.mxcsr, sizeof(uint32_t));
-    memset(fp->fx + 28, 0xff, 4); /* MXCSR's mask: not loaded */
-    for (unsigned i = 0; i < 16; i++) {
-        memcpy(fp->fx + FX_TAIL + 16 * i, cpu->fpu.ymm[i], 16);
-        memcpy(fp->ymm_high[i], cpu->fpu.ymm[i] + 16, 16);
-    }
+    fpu_to_xsave(cpu, FP_ALL, (uint8_t *)fp);
     memcpy(fp->software, s->software, sizeof(s->software));
-    memset(&fp->present, 0, 64);
-    fp->present = FP_X87 | FP_SSE | FP_AVX;
-}
-
-static void fp_take(struct vcpu *cpu, struct stub *s)
-{
-    const struct stub_fp *fp = stub_fp(s);
-    uint64_t present = fp->present;
-    uint32_t mxcsr;
-
-    if (present & FP_X87) {
-        memcpy(cpu->fpu.fx, fp->fx, FX_TAIL);
-    } else {
-        memset(cpu->fpu.fx, 0, FX_TAIL);
-        cpu->fpu.fx[FX_FCW] = 0x7f;
-        cpu->fpu.fx[FX_FCW + 1] = 3;
-    }
-    memcpy(&mxcsr, fp->fx + 24, sizeof(mxcsr));
-    cpu->fpu.mxcsr = mxcsr & 0xffff;
-    for (unsigned i = 0; i < 16; i++) {
-        if (present & FP_SSE)
-            memcpy(cpu->fpu.ymm[i], fp->fx + FX_TAIL + 16 * i, 16);
-        else
-            memset(cpu->fpu.ymm[i], 0, 16);
-        if (present & FP_AVX)
-            memcpy(cpu->fpu.ymm[i] + 16, fp->ymm_high[i], 16);
-        else
-            memset(cpu->fpu.ymm[i] + 16, 0, 16);
-    }
 }
 
 int frame_put(struct vcpu *cpu, struct stub *s, const struct segs *t)
@@ -164,7 +124,7 @@ int frame_take(struct vcpu *cpu, struct stub *s, const struct segs *t)
                   (f->reg[FRAME_FLAGS] & USER_FLAGS) | FLAG_FIXED;
     take_base(cpu, SEG_FS, fs);
     take_base(cpu, SEG_GS, gs);
-    fp_take(cpu, s);
+    fpu_from_xsave(cpu, FP_ALL, (const uint8_t *)stub_fp(s));
     vcpu_update_rflags(cpu);
     return 0;
 }

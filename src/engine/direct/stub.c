@@ -580,12 +580,17 @@ static int first_frame(struct stub *s)
     return 0;
 }
 
+void stub_none(struct stub *s)
+{
+    memset(s, 0, sizeof(*s));
+    s->notify = s->area_fd = s->watch = -1;
+}
+
 int stub_start(struct stub *s, uint64_t base, int ram, struct error *err)
 {
     int rc;
 
-    memset(s, 0, sizeof(*s));
-    s->notify = s->area_fd = s->watch = -1;
+    stub_none(s);
     s->base = base;
     s->host_call = scan_host_call();
     rc = open_area(s);
@@ -631,8 +636,7 @@ void stub_end(struct stub *s)
         munmap(s->area, STUB_SIZE);
     if (s->area_fd >= 0)
         close(s->area_fd);
-    memset(s, 0, sizeof(*s));
-    s->notify = s->area_fd = s->watch = -1;
+    stub_none(s);
 }
 
 int stub_probe(struct error *err)

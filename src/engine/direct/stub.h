@@ -117,6 +117,8 @@ int stub_probe(struct error *err) must_check;
  */
 int stub_start(struct stub *s, uint64_t base, int ram,
                struct error *err) must_check;
+/* There is none. */
+void stub_none(struct stub *s);
 /* Kills it, wherever it is. */
 void stub_end(struct stub *s);
 

@@ -84,16 +84,6 @@ static int interp_plain_init(struct vcpu *cpu, struct error *err)
     return interp_create(cpu, true, err);
 }
 
-static void interp_kick(struct vcpu *cpu)
-{
-    vcpu_attn_set(cpu, ATTN_KICK);
-}
-
-static void interp_forget(struct vcpu *cpu, gpa_t page)
-{
-    mmu_post_forget(cpu, page);
-}
-
 /* --- events between instructions --- */
 
 /* Something ends HLT. */
@@ -453,10 +443,10 @@ const struct engine_ops engine_interp = {
     .probe = interp_probe,
     .vcpu_init = interp_init,
     .run = interp_run,
-    .kick = interp_kick,
+    .kick = engine_kick,
     .vcpu_fini = interp_fini,
     .exact = true,
-    .forget_code = interp_forget,
+    .forget_code = mmu_post_forget,
 };
 
 /*
@@ -469,10 +459,10 @@ const struct engine_ops engine_interp_plain = {
     .probe = interp_probe,
     .vcpu_init = interp_plain_init,
     .run = interp_run,
-    .kick = interp_kick,
+    .kick = engine_kick,
     .vcpu_fini = interp_fini,
     .exact = true,
-    .forget_code = interp_forget,
+    .forget_code = mmu_post_forget,
 };
 
 /* --- with user code on the CPU itself --- */
@@ -503,8 +493,8 @@ const struct engine_ops engine_trap = {
     .probe = direct_probe,
     .vcpu_init = trap_init,
     .run = interp_run,
-    .kick = interp_kick,
+    .kick = engine_kick,
     .vcpu_fini = trap_fini,
     .host_tsc = true,
-    .forget_code = interp_forget,
+    .forget_code = mmu_post_forget,
 };

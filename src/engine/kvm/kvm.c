@@ -22,7 +22,7 @@
 #include "x86/exit.h"
 #include "x86/flags.h"
 #include "x86/msr.h"
-#include "x86/walk.h"
+#include "x86/peek.h"
 
 #define RUN_ON ENGINE_EXITS /* none of them, and no error: go on */
 
@@ -171,27 +171,17 @@ static int interpret(struct vcpu *cpu, struct error *err)
 /* The bytes at RIP as text, as far as they can be read. */
 static void code_text(struct vcpu *cpu, char *out, size_t len)
 {
-    gva_t at = cpu->seg_base[SEG_CS] + cpu->rip;
-    size_t used = 0;
-    struct walk w;
+    uint8_t code[15];
+    size_t n = peek(cpu, cpu->seg_base[SEG_CS] + cpu->rip, code, sizeof(code));
 
     out[0] = '\0';
-    for (unsigned i = 0; i < 15 && used + 4 < len; i++) {
-        uint8_t byte;
-
-        if (!walk_peek(cpu, at + i, &w) ||
-            guest_mem_read(cpu->mem, w.gpa, &byte, 1))
-            return;
-        used += (size_t)snprintf(out + used, len - used, " %02x", byte);
-    }
+    for (size_t i = 0; i < n && 3 * i + 3 < len; i++)
+        snprintf(out + 3 * i, len - 3 * i, " %02x", code[i]);
 }
 
 static int failed(struct vcpu *cpu, const char *what, uint64_t a, uint64_t b,
                   struct error *err)
 {
-    static const char *const names[16] = {
-        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     struct error lost;
     char code[64];
 
@@ -199,10 +189,10 @@ static int failed(struct vcpu *cpu, const char *what, uint64_t a, uint64_t b,
         log_error("%s", lost.msg);
     for (unsigned i = 0; i < 16; i += 4)
         log_error("%-3s %016llx  %-3s %016llx  %-3s %016llx  %-3s %016llx",
-                  names[i], (unsigned long long)cpu->gpr[i], names[i + 1],
-                  (unsigned long long)cpu->gpr[i + 1], names[i + 2],
-                  (unsigned long long)cpu->gpr[i + 2], names[i + 3],
-                  (unsigned long long)cpu->gpr[i + 3]);
+                  vcpu_gpr_names[i], (unsigned long long)cpu->gpr[i],
+                  vcpu_gpr_names[i + 1], (unsigned long long)cpu->gpr[i + 1],
+                  vcpu_gpr_names[i + 2], (unsigned long long)cpu->gpr[i + 2],
+                  vcpu_gpr_names[i + 3], (unsigned long long)cpu->gpr[i + 3]);
     log_error("cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx rflags %llx",
               (unsigned long long)cpu->cr0, (unsigned long long)cpu->cr2,
               (unsigned long long)cpu->cr3, (unsigned long long)cpu->cr4,
@@ -413,11 +403,6 @@ static int kvm_run(struct vcpu *cpu, struct error *err)
     return exit;
 }
 
-static void kvm_kick(struct vcpu *cpu)
-{
-    vcpu_attn_set(cpu, ATTN_KICK);
-}
-
 static void kvm_fini(struct vcpu *cpu)
 {
     kvm_cpu_close(cpu);
@@ -446,11 +431,6 @@ static int kvm_init(struct vcpu *cpu, struct error *err)
     return 0;
 }
 
-static void kvm_forget(struct vcpu *cpu, gpa_t page)
-{
-    mmu_post_forget(cpu, page);
-}
-
 const struct engine_ops engine_kvm = {
     .name = "kvm",
     .summary = "all code on the CPU, by its virtualization (/dev/kvm)",
@@ -458,8 +438,8 @@ const struct engine_ops engine_kvm = {
     .prefer = kvm_hardware,
     .vcpu_init = kvm_init,
     .run = kvm_run,
-    .kick = kvm_kick,
+    .kick = engine_kick,
     .vcpu_fini = kvm_fini,
     .opaque = true,
-    .forget_code = kvm_forget,
+    .forget_code = mmu_post_forget,
 };

@@ -34,6 +34,7 @@ _Static_assert(offsetof(struct kvm_msrs, entries) == 8, "as struct kvm_state");
 struct kvm_vm {
     int fd;
     unsigned users;
+    size_t run_len;       /* bytes of each vCPU's shared pages */
     pthread_mutex_t lock; /* the slots */
     bool mapped;
     unsigned generation; /* guest_mem's, of the slots */
@@ -47,7 +48,6 @@ struct kvm_vm {
 struct kvm_cpu {
     int fd;
     struct kvm_run *run;
-    size_t run_len;
     struct kvm_vm *vm;
     const struct cpu_model *model; /* the machine's */
     bool loaded;                   /* KVM has the newest state */
@@ -68,6 +68,8 @@ static inline struct kvm_cpu *kvm_of(const struct vcpu *cpu)
 
 /* vm.c */
 int kvm_probe(struct error *err) must_check;
+/* A descriptor, or -errno with what to do about it. */
+int kvm_device_open(struct error *err) must_check;
 int kvm_cpu_open(struct vcpu *cpu, struct error *err) must_check;
 void kvm_cpu_close(struct vcpu *cpu);
 /* RAM and ROM where they are now; cheap if they have not moved. */

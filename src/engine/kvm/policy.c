@@ -8,7 +8,6 @@
 
 #include <cpuid.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,23 +20,35 @@
 
 /* --- what KVM carries --- */
 
+static struct kvm_cpuid2 *cpuid_list(struct error *err)
+{
+    struct kvm_cpuid2 *list =
+        calloc(1, sizeof(*list) + LEAVES_MAX * sizeof(list->entries[0]));
+
+    if (!list)
+        error_set(err, ENOMEM, "out of memory");
+    return list;
+}
+
 static struct kvm_cpuid2 *supported(struct error *err)
 {
     struct kvm_cpuid2 *list;
-    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), rc = -1;
+    int fd = kvm_device_open(err), rc;
 
-    list = calloc(1, sizeof(*list) + LEAVES_MAX * sizeof(list->entries[0]));
-    if (list && fd >= 0) {
+    if (fd < 0)
+        return NULL;
+    list = cpuid_list(err);
+    if (list) {
         list->nent = LEAVES_MAX;
         rc = ioctl(fd, KVM_GET_SUPPORTED_CPUID, list);
+        if (rc) {
+            error_set(err, errno, "KVM's list of features: %s",
+                      strerror(errno));
+            free(list);
+            list = NULL;
+        }
     }
-    if (rc) {
-        error_set(err, errno, "KVM's list of features: %s", strerror(errno));
-        free(list);
-        list = NULL;
-    }
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return list;
 }
 
@@ -174,12 +185,11 @@ static void range_add(struct vcpu *cpu, struct kvm_cpuid2 *list, uint32_t first,
 int kvm_show_cpuid(struct vcpu *cpu, struct error *err)
 {
     struct kvm_cpu *kc = kvm_of(cpu);
-    struct kvm_cpuid2 *list;
+    struct kvm_cpuid2 *list = cpuid_list(err);
     int rc = 0;
 
-    list = calloc(1, sizeof(*list) + LEAVES_MAX * sizeof(list->entries[0]));
     if (!list)
-        return error_set(err, ENOMEM, "out of memory");
+        return -err->code;
     range_add(cpu, list, 0, cpuid_query(cpu, 0, 0).eax);
     if (cpu_has(cpu, F_HYPERVISOR))
         leaf_add(cpu, list, 0x40000000, 0, false);

@@ -18,12 +18,6 @@
 #include "x86/fpu.h"
 #include "x86/segment.h"
 
-/* Where the XSAVE area has what [SDM 1 13.4]. */
-#define XSAVE_MXCSR  24
-#define XSAVE_XMM    160
-#define XSAVE_HEADER 512
-#define XSAVE_YMM    576
-
 static const struct {
     uint32_t number;
     uint32_t field; /* in struct vcpu */
@@ -187,36 +181,10 @@ static void debug_get(struct vcpu *cpu, const struct kvm_debugregs *k)
 
 /* --- x87, SSE, AVX --- */
 
-static void xsave_put(const struct vcpu *cpu, uint8_t *area)
+/* Of what the guest is shown: KVM takes no more. */
+static uint64_t components(const struct vcpu *cpu)
 {
-    bool avx = cpu_has(cpu, F_AVX);
-    uint64_t present = XCR0_X87 | XCR0_SSE | (avx ? XCR0_AVX : 0);
-
-    memcpy(area, cpu->fpu.fx, XSAVE_XMM);
-    memcpy(area + XSAVE_MXCSR, &cpu->fpu.mxcsr, 4);
-    for (unsigned i = 0; i < 16; i++) {
-        memcpy(area + XSAVE_XMM + 16 * i, cpu->fpu.ymm[i], 16);
-        if (avx)
-            memcpy(area + XSAVE_YMM + 16 * i, cpu->fpu.ymm[i] + 16, 16);
-    }
-    memset(area + XSAVE_HEADER, 0, 64);
-    memcpy(area + XSAVE_HEADER, &present, 8);
-}
-
-static void xsave_get(struct vcpu *cpu, const uint8_t *area)
-{
-    uint64_t present;
-
-    memcpy(&present, area + XSAVE_HEADER, 8);
-    memcpy(cpu->fpu.fx, area, XSAVE_XMM);
-    memcpy(&cpu->fpu.mxcsr, area + XSAVE_MXCSR, 4);
-    for (unsigned i = 0; i < 16; i++) {
-        memcpy(cpu->fpu.ymm[i], area + XSAVE_XMM + 16 * i, 16);
-        if (present & XCR0_AVX)
-            memcpy(cpu->fpu.ymm[i] + 16, area + XSAVE_YMM + 16 * i, 16);
-        else if (cpu_has(cpu, F_AVX))
-            memset(cpu->fpu.ymm[i] + 16, 0, 16);
-    }
+    return XCR0_X87 | XCR0_SSE | (cpu_has(cpu, F_AVX) ? XCR0_AVX : 0);
 }
 
 /* --- events --- */
@@ -387,7 +355,7 @@ int kvm_state_put(struct vcpu *cpu, struct error *err)
     regs_put(cpu, &kc->next.regs);
     sregs_put(cpu, &kc->next.sregs);
     debug_put(cpu, &kc->next.debug);
-    xsave_put(cpu, kc->next.xsave);
+    fpu_to_xsave(cpu, components(cpu), kc->next.xsave);
     events_put(cpu, &kc->next.events);
     kc->next.xcrs.nr_xcrs = 1;
     kc->next.xcrs.xcrs[0].value = cpu->xcr0;
@@ -423,7 +391,7 @@ int kvm_state_get(struct vcpu *cpu, struct error *err)
     regs_get(cpu, &s->regs);
     sregs_get(cpu, &s->sregs);
     debug_get(cpu, &s->debug);
-    xsave_get(cpu, s->xsave);
+    fpu_from_xsave(cpu, components(cpu), s->xsave);
     if (cpu_has(cpu, F_XSAVE))
         cpu->xcr0 = s->xcrs.xcrs[0].value;
     events_get(cpu, &s->events);

@@ -42,7 +42,7 @@ static int no_rights(struct error *err)
                      g ? g->gr_name : "");
 }
 
-static int device_open(struct error *err)
+int kvm_device_open(struct error *err)
 {
     int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
 
@@ -92,7 +92,7 @@ static int check_extensions(int fd, struct error *err)
 
 int kvm_probe(struct error *err)
 {
-    int fd = device_open(err), rc;
+    int fd = kvm_device_open(err), rc;
 
     if (fd < 0)
         return -err->code;
@@ -133,16 +133,20 @@ static void vm_options(struct kvm_vm *vm)
 static int vm_setup(struct kvm_vm *vm, const struct cpu_model *model,
                     struct error *err)
 {
-    int dev = device_open(err);
+    int dev = kvm_device_open(err), len;
 
     if (dev < 0)
         return dev;
+    len = ioctl(dev, KVM_GET_VCPU_MMAP_SIZE, 0);
     vm->fd = ioctl(dev, KVM_CREATE_VM, 0);
     if (vm->fd < 0)
         error_set(err, errno, "cannot create a VM: %s", strerror(errno));
     close(dev);
     if (vm->fd < 0)
         return -err->code;
+    if (len < (int)sizeof(struct kvm_run))
+        return error_set(err, EIO, "KVM's vCPUs have no shared page");
+    vm->run_len = (size_t)len;
     vm->model = *model;
     vm_options(vm);
     if (kvm_reduce_model(&vm->model, err) || kvm_filter_msrs(vm, err))
@@ -180,21 +184,13 @@ static int cpu_setup(struct vcpu *cpu, struct kvm_cpu *kc, struct error *err)
 {
     struct kvm_enable_cap cap = {.cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID,
                                  .args = {1}};
-    int dev = device_open(err), len;
 
-    if (dev < 0)
-        return dev;
-    len = ioctl(dev, KVM_GET_VCPU_MMAP_SIZE, 0);
-    close(dev);
     kc->fd = ioctl(kc->vm->fd, KVM_CREATE_VCPU, cpu->apic_id);
     if (kc->fd < 0)
         return error_set(err, errno, "KVM cannot create vCPU %u: %s",
                          cpu->index, strerror(errno));
-    if (len < (int)sizeof(*kc->run))
-        return error_set(err, EIO, "KVM's vCPUs have no shared page");
-    kc->run_len = (size_t)len;
-    kc->run =
-        mmap(NULL, kc->run_len, PROT_READ | PROT_WRITE, MAP_SHARED, kc->fd, 0);
+    kc->run = mmap(NULL, kc->vm->run_len, PROT_READ | PROT_WRITE, MAP_SHARED,
+                   kc->fd, 0);
     if (kc->run == MAP_FAILED) {
         kc->run = NULL;
         return error_set(err, errno, "cannot map vCPU %u: %s", cpu->index,
@@ -211,7 +207,7 @@ void kvm_cpu_close(struct vcpu *cpu)
     if (!kc)
         return;
     if (kc->run)
-        munmap(kc->run, kc->run_len);
+        munmap(kc->run, kc->vm->run_len);
     if (kc->fd >= 0)
         close(kc->fd);
     cpu->model = kc->model;
