@@ -479,6 +479,7 @@ uint64_t cpu_xcr0_allowed(const struct cpu_model *m)
 /* --- the instruction --- */
 
 #define LEAF_LAST     0x16u
+#define LEAF_EXT      0x80000000u
 #define LEAF_EXT_LAST 0x80000008u
 #define LEAF_HV       0x40000000u
 
@@ -681,7 +682,7 @@ static void leaf_extended(const struct vcpu *cpu, uint32_t leaf,
                           struct cpuid_regs *r)
 {
     switch (leaf) {
-    case 0x80000000:
+    case LEAF_EXT:
         r->eax = LEAF_EXT_LAST;
         break;
     case LEAF_EXT1:
@@ -716,9 +717,9 @@ struct cpuid_regs cpuid_query(const struct vcpu *cpu, uint32_t leaf,
     if (leaf == LEAF_HV && cpu_has(cpu, F_HYPERVISOR))
         r = (struct cpuid_regs){LEAF_HV, 0x676e6952, 0x636e6566,
                                 0x4d4d5665}; /* "RingfenceVMM" */
-    else if (leaf >= 0x80000000 && leaf <= LEAF_EXT_LAST)
+    else if (leaf >= LEAF_EXT && leaf <= LEAF_EXT_LAST)
         leaf_extended(cpu, leaf, &r);
-    else if (leaf <= LEAF_LAST)
-        leaf_basic(cpu, leaf, subleaf, &r);
+    else /* beyond the last: what the last basic leaf has [SDM 2A, CPUID] */
+        leaf_basic(cpu, MIN(leaf, LEAF_LAST), subleaf, &r);
     return r;
 }

@@ -119,9 +119,26 @@ static void leaves_show_the_model(void)
     CHECK(r.edx & BIT(29)); /* ARCH_CAPABILITIES */
     CHECK_EQ(cpuid_query(cpu, 7, 1).eax, 0);
     CHECK_EQ(cpuid_query(cpu, 0x80000008, 0).eax & 0xff, 46);
-    CHECK_EQ(cpuid_query(cpu, 0xffffffff, 0).eax, 0);
     r = cpuid_query(cpu, 0x40000000, 0);
     CHECK(!memcmp(&r.ebx, "RingfenceVMM", 12));
+}
+
+/* As the manual says of Intel's CPUs, and hardware does for its guests. */
+static void beyond_the_last_leaf_is_the_last_basic_one(void)
+{
+    static const uint32_t beyond[] = {0x17,       0x20,       0x10000000,
+                                      0x40000001, 0x40000100, 0x80000009,
+                                      0xc0000000, 0xffffffff};
+    struct vcpu *cpu = vcpu("x86-64-v3");
+    struct cpuid_regs last = cpuid_query(cpu, 0x16, 0);
+
+    CHECK_EQ(cpuid_query(cpu, 0, 0).eax, 0x16);
+    CHECK_EQ(last.eax, 2600);
+    for (unsigned i = 0; i < ARRAY_SIZE(beyond); i++) {
+        struct cpuid_regs r = cpuid_query(cpu, beyond[i], 3);
+
+        CHECK(!memcmp(&r, &last, sizeof(r)));
+    }
 }
 
 static void osxsave_follows_cr4(void)
@@ -172,6 +189,7 @@ int main(void)
     RUN(bad_specs_are_errors_that_list_the_choices);
     RUN(what_no_model_has_is_not_decoded);
     RUN(leaves_show_the_model);
+    RUN(beyond_the_last_leaf_is_the_last_basic_one);
     RUN(osxsave_follows_cr4);
     RUN(tsc_leaf_gives_the_exact_frequency);
     RUN(topology_counts_the_machines_cpus);

@@ -8,6 +8,7 @@
 #include "x86/exception.h"
 #include "x86/flags.h"
 #include "x86/msr.h"
+#include "x86/msr_policy.h"
 #include "x86/segment.h"
 #include "x86/sem.h"
 #include "x86/task.h"
@@ -442,6 +443,50 @@ static void msrs_check_what_they_are_given(void)
     CHECK(msr_write(&cpu, 0x3b, 0));
 }
 
+static bool can_read(uint32_t n)
+{
+    uint64_t v;
+
+    return msr_read(&cpu, n, &v);
+}
+
+/* The table in order, each number answered as it says, and no other. */
+static void the_policy_is_what_msrs_are(void)
+{
+    uint32_t next = 0;
+
+    setup(true);
+    for (unsigned i = 0; i < msr_rule_count; i++) {
+        const struct msr_rule *r = &msr_rules[i];
+        bool here = msr_rule_shown(r, cpu.model) && r->owner != MSR_BY_APIC;
+
+        CHECK(r->first >= next && r->count && r->access && r->name && r->why);
+        for (; next < r->first && r->first - next < 0x1000; next++)
+            CHECK(!msr_rule_find(next) && !can_read(next) &&
+                  !msr_write(&cpu, next, 0));
+        next = r->first + r->count;
+        for (uint32_t n = r->first; n < next; n++) {
+            CHECK(msr_rule_find(n) == r);
+            CHECK_EQ(can_read(n), here && (r->access & MSR_R));
+            if (!(r->access & MSR_W))
+                CHECK(!msr_write(&cpu, n, 0));
+        }
+    }
+    CHECK(!msr_rule_find(next) && !msr_rule_find(~0u));
+}
+
+static void a_hidden_feature_hides_its_msrs(void)
+{
+    struct cpu_model less;
+    struct error err;
+
+    setup(true);
+    CHECK(!cpu_model_parse(&less, "x86-64-v1,-mtrr,-mce", &err));
+    cpu.model = &less;
+    CHECK(!can_read(0xc0000103) && !can_read(0x250) && !can_read(0x400));
+    CHECK(can_read(0xc0000080) && can_read(0x277));
+}
+
 int main(void)
 {
     RUN(loading_beyond_the_table_is_gp_with_selector);
@@ -465,5 +510,7 @@ int main(void)
     RUN(far_call_through_a_gate_copies_parameters);
     RUN(task_switch_saves_and_nests);
     RUN(msrs_check_what_they_are_given);
+    RUN(the_policy_is_what_msrs_are);
+    RUN(a_hidden_feature_hides_its_msrs);
     return test_status();
 }

@@ -69,7 +69,8 @@ static int exit_rdmsr(struct vcpu *cpu, struct kvm_run *run)
 {
     uint64_t t0 = stats_begin(&cpu->stats), v = 0;
 
-    run->msr.error = !msr_read(cpu, run->msr.index, &v);
+    run->msr.error = kvm_msr_own(kvm_of(cpu)->vm, run->msr.index) ||
+                     !msr_read(cpu, run->msr.index, &v);
     run->msr.data = v;
     stats_meter(&cpu->stats, &cpu->stats.exit[EXIT_RDMSR], t0);
     return RUN_ON;
@@ -79,7 +80,9 @@ static int exit_wrmsr(struct vcpu *cpu, struct kvm_run *run, struct error *err)
 {
     uint64_t t0 = stats_begin(&cpu->stats);
 
-    run->msr.error = !msr_write(cpu, run->msr.index, run->msr.data);
+    /* what is KVM's own it has refused: our copy of it is not current */
+    run->msr.error = kvm_msr_own(kvm_of(cpu)->vm, run->msr.index) ||
+                     !msr_write(cpu, run->msr.index, run->msr.data);
     stats_meter(&cpu->stats, &cpu->stats.exit[EXIT_WRMSR], t0);
     return kvm_tsc_put(cpu, err) ? -err->code : RUN_ON;
 }

@@ -84,6 +84,8 @@ int kvm_reduce_model(struct cpu_model *m, struct error *err) must_check;
 int kvm_hardware(struct error *err) must_check;
 int kvm_show_cpuid(struct vcpu *cpu, struct error *err) must_check;
 int kvm_filter_msrs(const struct kvm_vm *vm, struct error *err) must_check;
+/* Does the filter leave this MSR to KVM? What it refuses then is #GP. */
+bool kvm_msr_own(const struct kvm_vm *vm, uint32_t msr);
 
 /* state.c: the vCPU's struct to KVM, and back. No instruction is half done. */
 int kvm_state_put(struct vcpu *cpu, struct error *err) must_check;

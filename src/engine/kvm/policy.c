@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * policy.c - CPUID and MSRs: the machine's model and x86/msr.c, not KVM's
- * tables. Only what the CPU itself has to have is KVM's; every other MSR
+ * policy.c - CPUID and MSRs: the machine's model and x86/msr_policy.c, not
+ * KVM's tables. Only what the CPU itself has to have is KVM's; every other MSR
  * comes back to us, and #GP is what we say it is.
  */
 #include "engine/kvm/kvm_int.h"
@@ -15,8 +15,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "x86/msr_policy.h"
 
 #define LEAVES_MAX 256
+#define MSR_SPAN   64 /* numbers that a range of the filter has room for */
 
 /* --- what KVM carries --- */
 
@@ -138,7 +140,8 @@ static void leaf_add(struct vcpu *cpu, struct kvm_cpuid2 *list, uint32_t leaf,
 {
     struct cpuid_regs r = cpuid_query(cpu, leaf, sub);
 
-    if (list->nent == LEAVES_MAX)
+    /* KVM shows zeroes for what is not listed, and adds to what is */
+    if (list->nent == LEAVES_MAX || !(r.eax | r.ebx | r.ecx | r.edx))
         return;
     /* where the guest is now does not count */
     if (leaf == 0x80000001 && cpu_has(cpu, F_SYSCALL))
@@ -203,39 +206,69 @@ int kvm_show_cpuid(struct vcpu *cpu, struct error *err)
 
 /* --- MSRs --- */
 
+/*
+ * The rules that KVM's filter lets through, in as few ranges as there are;
+ * whatever it does not comes back to us, and msr.c has the same table.
+ */
+struct filter {
+    struct kvm_msr_filter kvm;
+    uint8_t bits[KVM_MSR_FILTER_MAX_RANGES][MSR_SPAN / 8];
+    unsigned ranges;
+};
+
+bool kvm_msr_own(const struct kvm_vm *vm, uint32_t msr)
+{
+    const struct msr_rule *r = msr_rule_find(msr);
+
+    return r && r->owner == MSR_BY_CPU && msr_rule_shown(r, &vm->model);
+}
+
+/* The last range, if the rule fits in; else a new one. NULL: no room. */
+static struct kvm_msr_filter_range *range_for(struct filter *f,
+                                              const struct msr_rule *r)
+{
+    uint32_t flags = (r->access & MSR_R ? KVM_MSR_FILTER_READ : 0) |
+                     (r->access & MSR_W ? KVM_MSR_FILTER_WRITE : 0);
+    struct kvm_msr_filter_range *range = f->kvm.ranges + f->ranges - 1;
+
+    if (f->ranges && range->flags == flags &&
+        r->first + r->count - range->base <= MSR_SPAN)
+        return range;
+    if (f->ranges == KVM_MSR_FILTER_MAX_RANGES || r->count > MSR_SPAN)
+        return NULL;
+    range = f->kvm.ranges + f->ranges;
+    *range = (struct kvm_msr_filter_range){
+        .flags = flags, .base = r->first, .bitmap = f->bits[f->ranges++]};
+    return range;
+}
+
+static bool rule_add(struct filter *f, const struct msr_rule *r)
+{
+    struct kvm_msr_filter_range *range = range_for(f, r);
+    uint32_t at;
+
+    if (!range)
+        return false;
+    at = r->first - range->base;
+    range->nmsrs = at + r->count;
+    for (uint32_t i = at; i < range->nmsrs; i++)
+        range->bitmap[i / 8] |= (uint8_t)(1u << i % 8);
+    return true;
+}
+
 int kvm_filter_msrs(const struct kvm_vm *vm, struct error *err)
 {
-    static const struct {
-        uint32_t base, count;
-        uint8_t bits;
-        bool read;
-    } own[] = {
-        {0x48, 1, 1, true},          /* SPEC_CTRL */
-        {0x49, 1, 1, false},         /* PRED_CMD */
-        {0x174, 3, 7, true},         /* SYSENTER_* */
-        {0x277, 1, 1, true},         /* PAT */
-        {0xc0000080, 5, 0x1f, true}, /* EFER, STAR, LSTAR, CSTAR, SFMASK */
-        {0xc0000100, 4, 0xf, true},  /* FS, GS, KERNEL_GS_BASE, TSC_AUX */
-    };
-    uint8_t bitmap[ARRAY_SIZE(own)][8] = {{0}};
-    struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_DENY};
+    struct filter f = {.kvm.flags = KVM_MSR_FILTER_DEFAULT_DENY};
     struct kvm_enable_cap cap = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
                                  .args = {KVM_MSR_EXIT_REASON_INVAL |
                                           KVM_MSR_EXIT_REASON_UNKNOWN |
                                           KVM_MSR_EXIT_REASON_FILTER}};
 
-    for (unsigned i = 0; i < ARRAY_SIZE(own); i++) {
-        bitmap[i][0] = own[i].bits;
-        filter.ranges[i] = (struct kvm_msr_filter_range){
-            .flags =
-                KVM_MSR_FILTER_WRITE | (own[i].read ? KVM_MSR_FILTER_READ : 0),
-            .nmsrs = own[i].count,
-            .base = own[i].base,
-            .bitmap = bitmap[i],
-        };
-    }
+    for (unsigned i = 0; i < msr_rule_count; i++)
+        if (kvm_msr_own(vm, msr_rules[i].first) && !rule_add(&f, &msr_rules[i]))
+            return error_set(err, ENOSPC, "KVM's filter of MSRs has no room");
     if (ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ||
-        ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &filter))
+        ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &f.kvm))
         return error_set(err, errno, "KVM does not filter MSRs: %s",
                          strerror(errno));
     return 0;
