@@ -392,10 +392,13 @@ static struct json_object *machine_status(const char *name)
 {
     struct error err;
     struct lines l = {.fd = ctl_connect(name, &err)};
+    const struct timeval patience = {.tv_sec = 5};
     struct json_object *o = NULL;
 
     if (l.fd < 0)
         return NULL;
+    /* one that hangs does not hide the others */
+    setsockopt(l.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     o = ctl_ask(&l, request("status"), &err);
     close(l.fd);
     free(l.buf);

@@ -37,6 +37,8 @@ const struct command commands[] = {
     {"doctor", "what this host offers, and why not better", cmd_doctor,
      cmd_doctor_help},
     {"help", "explain a command", cmd_help, cmd_help_help},
+    {"top", "what the running machines cost, live, as JSON, for Prometheus",
+     cmd_top, cmd_top_help},
     {"trace", "boot, and show what the guest does", cmd_trace, cmd_trace_help},
     {"version", "print the version", cmd_version, cmd_version_help},
     {0},

@@ -33,6 +33,15 @@ void stats_collect(struct stats *s, struct vcpu *const *cpus, unsigned count);
 char *stats_now(const struct stats *s, struct vcpu *const *cpus,
                 unsigned count);
 /*
+ * Tells row() what all vCPUs together have counted, group by group, biggest
+ * first, while they run: nobody waits for anybody, so counts may be a little
+ * older in one row than in another. Returns the instructions.
+ */
+uint64_t stats_peek(struct vcpu *const *cpus, unsigned count,
+                    void (*row)(void *ctx, const char *group, const char *name,
+                                uint64_t count),
+                    void *ctx);
+/*
  * Writes it, if it was collected and the configuration has a format; closes.
  * s may be NULL.
  */

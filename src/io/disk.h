@@ -19,6 +19,7 @@ struct disk;
 struct qcow2;
 
 enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_ZERO, DISK_DISCARD };
+#define DISK_OPS (DISK_DISCARD + 1)
 
 /* One operation as a tap sees it; iov only for DISK_READ and DISK_WRITE. */
 struct disk_request {

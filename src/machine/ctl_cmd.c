@@ -81,13 +81,17 @@ static void status_port(const struct port *p, struct json_object *o)
     json_object_object_add(o, key, text(val));
 }
 
+const char *ctl_state(const struct machine *m)
+{
+    return machine_held(m, HOLD_USER)  ? "paused"
+           : machine_held(m, HOLD_GDB) ? "debugged"
+                                       : "running";
+}
+
 static void do_status(struct ctl_client *c, struct json_object *req)
 {
     const struct machine *m = c->ctl->m;
     struct json_object *o = json_object_new_object();
-    const char *state = machine_held(m, HOLD_USER)  ? "paused"
-                        : machine_held(m, HOLD_GDB) ? "debugged"
-                                                    : "running";
     uint64_t insns = 0;
     unsigned i;
 
@@ -95,7 +99,7 @@ static void do_status(struct ctl_client *c, struct json_object *req)
     for (i = 0; i < m->cfg->cpus; i++)
         insns += vcpu_insns(&m->cpu[i].cpu);
     json_object_object_add(o, "name", text(m->name));
-    json_object_object_add(o, "state", text(state));
+    json_object_object_add(o, "state", text(ctl_state(m)));
     json_object_object_add(o, "pid", number((uint64_t)getpid()));
     json_object_object_add(o, "engine", text(m->engine->name));
     json_object_object_add(o, "cpus", number(m->cfg->cpus));
@@ -459,11 +463,13 @@ static const struct ctl_entry {
     const char *name;
     void (*run)(struct ctl_client *c, struct json_object *req);
 } entries[] = {
-    {"status", do_status},   {"stats", do_stats},       {"pause", do_pause},
-    {"resume", do_resume},   {"power", do_power},       {"reset", do_reset},
-    {"quit", do_quit},       {"snapshot", do_snapshot}, {"fork", do_fork},
-    {"console", do_console}, {"resize", do_resize},     {"balloon", do_balloon},
-    {"engine", do_engine},
+    {"status", do_status}, {"stats", do_stats},
+    {"pause", do_pause},   {"resume", do_resume},
+    {"power", do_power},   {"reset", do_reset},
+    {"quit", do_quit},     {"snapshot", do_snapshot},
+    {"fork", do_fork},     {"console", do_console},
+    {"resize", do_resize}, {"balloon", do_balloon},
+    {"engine", do_engine}, {"counters", ctl_counters},
 };
 
 void ctl_command(struct ctl_client *c, struct json_object *req)

@@ -41,6 +41,11 @@ struct ctl {
 /* ctl_cmd.c: does one; answers through ctl_answer(), now or later. */
 void ctl_command(struct ctl_client *c, struct json_object *req);
 
+/* ctl_top.c: a command; all that it counts, without stopping anybody. */
+void ctl_counters(struct ctl_client *c, struct json_object *req);
+/* running, paused, debugged */
+const char *ctl_state(const struct machine *m);
+
 /* Sends {"ok": true} and what `more` (consumed, may be NULL) has. */
 void ctl_answer(struct ctl_client *c, struct json_object *more);
 void ctl_refuse(struct ctl_client *c, const char *fmt, ...) printf_like(2, 3);

@@ -190,6 +190,8 @@ static uint8_t req_prepare(struct virtio_blk *b, struct virtio_blk_req *r)
 /* The host's answer becomes the guest's status. */
 static void req_done(struct virtio_blk *b, struct virtio_blk_req *r)
 {
+    b->count[r->io.r.op].requests++;
+    b->count[r->io.r.op].bytes += r->io.rc ? 0 : r->io.r.len;
     r->status = r->io.rc ? S_IOERR : S_OK;
     if (r->io.rc)
         log_debug("disk %s: %s", b->disk->path, strerror(-r->io.rc));

@@ -21,6 +21,11 @@ struct virtio_blk {
     struct virtio_blk_req *pool, *free; /* as many as descriptors, shared */
     unsigned pool_len;
 
+    /* Done since the machine began, for people; not a part of its state. */
+    struct virtio_blk_count {
+        uint64_t requests, bytes;
+    } count[DISK_OPS]; /* by enum disk_op */
+
     bool at_once; /* deterministic: done when the driver notifies */
     struct disk_queue io;
 };

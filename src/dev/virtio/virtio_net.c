@@ -162,6 +162,8 @@ static bool rx_frame(struct virtio_net *d, const struct net_header *header,
         h = (struct net_header){0};
     rc = rx_scatter(d, &h, frame, len);
     d->net->dropped += rc == -EMSGSIZE;
+    d->rx.frames += !rc;
+    d->rx.bytes += rc ? 0 : len;
     return rc != -ENOSPC;
 }
 
@@ -254,6 +256,8 @@ static int tx_chain(struct virtio *v, unsigned q)
     virtq_buf_read(c, sizeof(h), d->frame, len);
     h.flags &= NET_NEEDS_CSUM;
     h.buffers = 0;
+    d->tx.frames++;
+    d->tx.bytes += len;
     if (!net_send(d->net, &h, d->frame, len))
         log_guest("virtio-net: a frame that cannot be sent");
     return 0;

@@ -28,6 +28,10 @@ struct virtio_net {
     /* Frames that wait for buffers: a length, a header, bytes; and so on. */
     uint8_t *wait;
     size_t wait_first, wait_end;
+    /* Frames that the driver got and gave; not a part of its state. */
+    struct virtio_net_count {
+        uint64_t frames, bytes;
+    } rx, tx;
     uint8_t *frame; /* scratch: the one that goes out */
     struct virtq_chain out, in, head;
 };
