@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "cmd/options.h"
 #include "engine/engine.h"
+#include "engine/interp/interp.h"
 #include "fence/fence.h"
 #include "inspect/stats.h"
 #include "io/console.h"
@@ -27,7 +28,7 @@
 
 #define MEMORY_MIN (16 * MiB)
 
-static int boot_cpus(void *ctx, const char *v, struct error *err)
+int boot_cpus(void *ctx, const char *v, struct error *err)
 {
     char *end;
     unsigned long n = strtoul(v, &end, 10);
@@ -48,7 +49,7 @@ static uint64_t host_memory(void)
     return ((uint64_t)si.totalram + si.totalswap) * si.mem_unit;
 }
 
-static int boot_memory(void *ctx, const char *v, struct error *err)
+int boot_memory(void *ctx, const char *v, struct error *err)
 {
     uint64_t size, host = host_memory();
     int rc = options_size(v, &size);
@@ -119,7 +120,7 @@ static int boot_engine(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
-static int boot_cpu(void *ctx, const char *v, struct error *err)
+int boot_cpu(void *ctx, const char *v, struct error *err)
 {
     struct boot_args *a = ctx;
     struct cpu_model model;
@@ -413,18 +414,31 @@ static const char *boot_watches(const struct machine_config *c)
                               : NULL;
 }
 
+static int boot_choose_engine(struct machine_config *c, bool seen,
+                              struct error *err)
+{
+    char why[512];
+    bool missed;
+
+    c->engine = engine_auto(seen, why, sizeof(why), &missed);
+    if (!c->engine)
+        return error_set(err, ENOTSUP, "%s", why);
+    if (missed)
+        log_info("engine: %s", why);
+    else
+        log_debug("%s", why);
+    if (c->engine != &engine_interp)
+        c->otherwise = &engine_interp;
+    return 0;
+}
+
 static int boot_check_engine(struct boot_args *a, struct error *err)
 {
     struct machine_config *c = &a->cfg;
     const char *watches = boot_watches(c);
-    char why[512];
 
-    if (!c->engine) {
-        c->engine = engine_auto(watches, why, sizeof(why));
-        if (!c->engine)
-            return error_set(err, ENOTSUP, "%s", why);
-        log_debug("%s", why);
-    }
+    if (!c->engine && boot_choose_engine(c, watches, err))
+        return -err->code;
     if (watches && c->engine->opaque)
         return error_set(err, ENOTSUP,
                          "%s: the engine %s runs code where nobody sees it; "
@@ -498,6 +512,16 @@ static int boot_machine(struct boot_args *a)
     return command_error(a->command, &err, EXIT_HOST);
 }
 
+/* What they say is heard from here on, also of the checks. */
+static int boot_options_read(struct boot_args *a, int argc, char **argv,
+                             struct error *err)
+{
+    int rc = options_parse(boot_options, argc, argv, a, err);
+
+    log_set_level(a->cfg.verbose ? LOG_DEBUG : LOG_INFO);
+    return rc;
+}
+
 int boot_run(const char *command, uint32_t trace, int argc, char **argv)
 {
     struct boot_args *a = calloc(1, sizeof(*a));
@@ -512,7 +536,7 @@ int boot_run(const char *command, uint32_t trace, int argc, char **argv)
     a->cfg.cpus = 1;
     a->cfg.memory = BOOT_MEMORY;
     a->cfg.append = BOOT_APPEND;
-    if (options_parse(boot_options, argc, argv, a, &err) ||
+    if (boot_options_read(a, argc, argv, &err) ||
         (!a->list && boot_check(a, &err))) {
         boot_not_ready(&a->cfg, &err);
         status = command_error(command, &err, EXIT_USAGE);
@@ -523,7 +547,6 @@ int boot_run(const char *command, uint32_t trace, int argc, char **argv)
             a->cfg.trace.cats = trace;
         if (a->cfg.verbose && a->cfg.stats.format == STATS_NONE)
             a->cfg.stats.format = STATS_TABLE;
-        log_set_level(a->cfg.verbose ? LOG_DEBUG : LOG_INFO);
         status = boot_machine(a);
     }
     boot_close_saved(a);

@@ -41,6 +41,11 @@ struct boot_args {
 /* The command `command`; trace: the categories where --trace gives none. */
 int boot_run(const char *command, uint32_t trace, int argc, char **argv);
 
+/* boot.c */
+int boot_cpus(void *ctx, const char *v, struct error *err);
+int boot_memory(void *ctx, const char *v, struct error *err);
+int boot_cpu(void *ctx, const char *v, struct error *err);
+
 /* boot_kernel.c */
 int boot_firmware_file(void *ctx, const char *v, struct error *err);
 int boot_module(void *ctx, const char *v, struct error *err);

@@ -44,6 +44,8 @@ int cmd_doctor(int argc, char **argv);
 void cmd_doctor_help(void);
 int cmd_help(int argc, char **argv);
 void cmd_help_help(void);
+int cmd_surface(int argc, char **argv);
+void cmd_surface_help(void);
 int cmd_top(int argc, char **argv);
 void cmd_top_help(void);
 int cmd_trace(int argc, char **argv);

@@ -49,6 +49,7 @@ static void doctor_row(const char *what, const char *state, const char *note)
 static void doctor_engines(void)
 {
     char why[256];
+    bool missed;
     unsigned i;
 
     puts("Engines:");
@@ -59,7 +60,7 @@ static void doctor_engines(void)
         doctor_row(engines[i]->name, ok ? "yes" : "no",
                    ok ? engines[i]->summary : err.msg);
     }
-    if (engine_auto(false, why, sizeof(why)))
+    if (engine_auto(false, why, sizeof(why), &missed))
         printf("  auto means: %s\n", why);
 }
 

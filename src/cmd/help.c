@@ -37,6 +37,8 @@ const struct command commands[] = {
     {"doctor", "what this host offers, and why not better", cmd_doctor,
      cmd_doctor_help},
     {"help", "explain a command", cmd_help, cmd_help_help},
+    {"surface", "what a guest of each engine can reach, counted", cmd_surface,
+     cmd_surface_help},
     {"top", "what the running machines cost, live, as JSON, for Prometheus",
      cmd_top, cmd_top_help},
     {"trace", "boot, and show what the guest does", cmd_trace, cmd_trace_help},

@@ -39,6 +39,14 @@ struct engine_ops {
     /* Nobody sees its instructions: no debugger, no trace. */
     bool opaque;
 
+    /*
+     * Optional, for who asks what a guest can reach: the i-th way out of its
+     * code that runs on the CPU itself, NULL: no more; and whether the CPU
+     * answers for an MSR.
+     */
+    const char *(*exit_name)(unsigned i);
+    bool (*own_msr)(const struct vcpu *cpu, uint32_t msr);
+
     /* Optional: 0 unless auto is to pass it by, though it can run here. */
     int (*prefer)(struct error *err);
     /* Optional: NULL where the engine caches nothing. Any thread. */
@@ -58,5 +66,8 @@ const struct engine_ops *engine_find(const char *name);
 /*
  * What --engine=auto means here: the best that this host can run. `why` gets
  * one line: which, and why not a better one. seen: its instructions have to be.
+ * *missed: a better one is here, and something that can be helped is in its
+ * way.
  */
-const struct engine_ops *engine_auto(bool seen, char *why, size_t len);
+const struct engine_ops *engine_auto(bool seen, char *why, size_t len,
+                                     bool *missed);

@@ -43,23 +43,34 @@ const struct engine_ops *engine_find(const char *name)
     return NULL;
 }
 
-static int usable(const struct engine_ops *e, bool seen, struct error *err)
+/* What is not on this host at all is nothing to be told each time. */
+static bool helpable(int code)
+{
+    return code != ENOENT && code != ENODEV && code != ENXIO;
+}
+
+static int usable(const struct engine_ops *e, bool seen, bool *missed,
+                  struct error *err)
 {
     if (seen && e->opaque)
         return error_set(err, ENOTSUP, "its instructions are not seen");
-    if (e->probe(err))
+    if (e->probe(err)) {
+        *missed = *missed || helpable(err->code);
         return -err->code;
+    }
     return e->prefer ? e->prefer(err) : 0;
 }
 
-const struct engine_ops *engine_auto(bool seen, char *why, size_t len)
+const struct engine_ops *engine_auto(bool seen, char *why, size_t len,
+                                     bool *missed)
 {
     struct error err = {0};
     size_t used = 0;
 
     why[0] = '\0';
+    *missed = false;
     for (unsigned i = 0; engines[i]; i++) {
-        if (!usable(engines[i], seen, &err)) {
+        if (!usable(engines[i], seen, missed, &err)) {
             snprintf(why + used, len - used, "%s%s", engines[i]->name,
                      engines[i] == &engine_interp
                          ? "; trap is faster where user code computes"

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "fence/fence.h"
 #include "io/disk_ring.h"
 
 /* --- the thread --- */
@@ -29,7 +28,7 @@ static void *queue_worker(void *arg)
 {
     struct disk_queue *q = arg;
 
-    fence_thread(FENCE_DISK, 0);
+    fence_thread(DISK_QUEUE_NEEDS, 0);
     pthread_mutex_lock(&q->lock);
     for (;;) {
         struct disk_io *io;

@@ -15,7 +15,11 @@
 #include <pthread.h>
 
 #include "base/loop.h"
+#include "fence/fence.h"
 #include "io/disk.h"
+
+/* enum fence_needs of the worker. */
+#define DISK_QUEUE_NEEDS FENCE_DISK
 
 struct disk_ring;
 

@@ -430,13 +430,13 @@ static int step_power(struct machine *m, struct error *err)
  * common undo is the step "devices"; the console before what uses it.
  */
 static const struct machine_step machine_steps[] = {
-    {"statistics", machine_stats_init, machine_stats_fini},
+    {"statistics", machine_stats_init, machine_stats_fini, true},
     {"CPU model", step_model, NULL},
-    {"kernel", step_boot_files, unstep_boot_files},
-    {"symbols", machine_symbols_init, machine_symbols_fini},
+    {"kernel", step_boot_files, unstep_boot_files, true},
+    {"symbols", machine_symbols_init, machine_symbols_fini, true},
     {"disks", step_disks, unstep_disks},
     {"shared folders", machine_shares_init, machine_shares_fini},
-    {"trace", machine_trace_init, machine_trace_fini},
+    {"trace", machine_trace_init, machine_trace_fini, true},
     {"event loop", step_loop, unstep_loop},
     {"networks", machine_nets_init, machine_nets_fini},
     {"vsock", machine_vsock_init, machine_vsock_fini},
@@ -445,13 +445,13 @@ static const struct machine_step machine_steps[] = {
     {"memory", step_mem, unstep_mem},
     {"interrupt controllers", step_irqchip, unstep_irqchip},
     {"vCPUs", machine_cpus_init, machine_cpus_fini},
-    {"trace points and times", machine_inspect_points, NULL},
-    {"signals", step_signals, unstep_signals},
-    {"debugger", gdb_init, gdb_fini},
-    {"crash screen", step_nothing, machine_crash_fini},
-    {"console", step_console, unstep_console},
-    {"control socket", ctl_init, ctl_fini},
-    {"forks", step_nothing, machine_fork_fini},
+    {"trace points and times", machine_inspect_points, NULL, true},
+    {"signals", step_signals, unstep_signals, true},
+    {"debugger", gdb_init, gdb_fini, true},
+    {"crash screen", step_nothing, machine_crash_fini, true},
+    {"console", step_console, unstep_console, true},
+    {"control socket", ctl_init, ctl_fini, true},
+    {"forks", step_nothing, machine_fork_fini, true},
     {"devices", step_nothing, unstep_devices},
     {"legacy devices", step_legacy, NULL},
     {"PCI", step_pci, NULL},
@@ -463,14 +463,23 @@ static const struct machine_step machine_steps[] = {
     {"vsock device", machine_vsock_plug, NULL},
     {"ACPI", step_acpi, NULL},
     {"firmware", machine_firmware_init, machine_firmware_fini},
-    {"power", step_power, NULL},
+    {"power", step_power, NULL, true},
 };
+
+/* A machine with firmware is another one, even to look at. */
+static bool step_left_out(const struct machine *m, const struct machine_step *s)
+{
+    return m->survey && s->to_run &&
+           !(s->init == step_boot_files && m->cfg->firmware);
+}
 
 int machine_build(struct machine *m, struct error *err)
 {
     for (m->built = 0; m->built < ARRAY_SIZE(machine_steps); m->built++) {
-        log_debug("machine: %s", machine_steps[m->built].name);
-        if (machine_steps[m->built].init(m, err)) {
+        const struct machine_step *s = &machine_steps[m->built];
+
+        log_debug("machine: %s", s->name);
+        if (!step_left_out(m, s) && s->init(m, err)) {
             machine_unbuild(m);
             return -err->code;
         }
@@ -480,8 +489,11 @@ int machine_build(struct machine *m, struct error *err)
 
 void machine_unbuild(struct machine *m)
 {
-    while (m->built--)
-        if (machine_steps[m->built].fini)
-            machine_steps[m->built].fini(m);
+    while (m->built--) {
+        const struct machine_step *s = &machine_steps[m->built];
+
+        if (s->fini && !step_left_out(m, s))
+            s->fini(m);
+    }
     m->built = 0;
 }

@@ -312,19 +312,34 @@ static void machine_cpus_undo(struct machine *m, unsigned count)
     }
 }
 
-int machine_cpus_init(struct machine *m, struct error *err)
+static int machine_cpus_make(struct machine *m, uint32_t khz, struct error *err)
 {
-    struct vcpu *cpus[GUEST_VCPUS_MAX];
-    uint32_t khz = machine_tsc_khz(m);
-    unsigned i;
-
-    for (i = 0; i < m->cfg->cpus; i++) {
+    for (unsigned i = 0; i < m->cfg->cpus; i++) {
         if (machine_cpu_init(m, i, khz, err)) {
             machine_cpus_undo(m, i);
             return -err->code;
         }
-        cpus[i] = &m->cpu[i].cpu;
     }
+    return 0;
+}
+
+int machine_cpus_init(struct machine *m, struct error *err)
+{
+    const struct engine_ops *otherwise = m->cfg->otherwise;
+    struct vcpu *cpus[GUEST_VCPUS_MAX];
+    uint32_t khz = machine_tsc_khz(m);
+    int rc = machine_cpus_make(m, khz, err);
+
+    if (rc && otherwise) {
+        log_info("engine: not %s (%s); %s", m->engine->name, err->msg,
+                 otherwise->name);
+        m->engine = otherwise;
+        rc = machine_cpus_make(m, khz, err);
+    }
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < m->cfg->cpus; i++)
+        cpus[i] = &m->cpu[i].cpu;
     mmu_join(cpus, m->cfg->cpus);
     return 0;
 }

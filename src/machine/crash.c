@@ -28,21 +28,35 @@ static unsigned crash_culprit(const struct machine *m)
     return m->requester;
 }
 
+/* NULL: it ended otherwise, or whoever failed has said all that there is. */
+static const char *crash_reason(const struct machine *m)
+{
+    switch (m->result.end) {
+    case MACHINE_PANIC:
+        return "the guest's kernel panicked";
+    case MACHINE_TRIPLE:
+        return "triple fault";
+    case MACHINE_FAILED:
+        return m->failure.code && !m->cfg->direct_check ? "the engine failed"
+                                                        : NULL;
+    default:
+        return NULL;
+    }
+}
+
 void machine_crash_fini(struct machine *m)
 {
     int fd = STDERR_FILENO;
     struct crash_sink to = {crash_line_to_fd, &fd};
     const struct symbols *syms;
+    const char *reason = crash_reason(m);
     unsigned who = crash_culprit(m);
     char why[80];
 
     crash_watch(NULL, 0, NULL);
-    if (m->result.end != MACHINE_PANIC && m->result.end != MACHINE_TRIPLE)
+    if (!reason)
         return;
-    snprintf(why, sizeof(why), "%s, vCPU %u of %u",
-             m->result.end == MACHINE_PANIC ? "the guest's kernel panicked"
-                                            : "triple fault",
-             who, m->cfg->cpus);
+    snprintf(why, sizeof(why), "%s, vCPU %u of %u", reason, who, m->cfg->cpus);
     syms = machine_symbols(m, m->crash_cpu[who]);
     crash_screen(&to, m->crash_cpu[who], syms, why);
     for (unsigned i = 0; i < m->cfg->cpus; i++)

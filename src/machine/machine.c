@@ -127,20 +127,31 @@ static int machine_live(struct machine *m, struct error *err)
     return m->result.end == MACHINE_FAILED ? -err->code : 0;
 }
 
-int machine_run(const struct machine_config *cfg, struct machine_result *res,
-                struct error *err)
+struct machine *machine_new(const struct machine_config *cfg, struct error *err)
 {
     /* calloc() does not know how far a vCPU's registers are aligned. */
     struct machine *m = aligned_alloc(_Alignof(struct machine), sizeof(*m));
-    int rc;
 
-    if (!m)
-        return error_set(err, ENOMEM, "out of memory");
+    if (!m) {
+        error_set(err, ENOMEM, "out of memory");
+        return NULL;
+    }
     memset(m, 0, sizeof(*m));
     m->cfg = cfg;
     m->engine = cfg->engine;
     pthread_mutex_init(&m->park_lock, NULL);
     pthread_cond_init(&m->parked, NULL);
+    return m;
+}
+
+int machine_run(const struct machine_config *cfg, struct machine_result *res,
+                struct error *err)
+{
+    struct machine *m = machine_new(cfg, err);
+    int rc;
+
+    if (!m)
+        return -err->code;
     rc = machine_build(m, err);
     if (!rc) {
         rc = machine_fence(m, err);

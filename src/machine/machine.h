@@ -38,6 +38,8 @@ struct machine_config {
     unsigned cpus;
     uint64_t memory; /* bytes */
     const struct engine_ops *engine;
+    /* If that one cannot make the vCPUs; NULL: then it is an error. */
+    const struct engine_ops *otherwise;
     const char *cpu; /* MODEL[,-feature]..., NULL: the default */
     struct {
         const char *path;

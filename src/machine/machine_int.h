@@ -136,6 +136,7 @@ struct machine {
     struct stats *stats;        /* NULL without --stats and --verbose */
     struct trace *trace;        /* NULL without --trace */
     struct vcpu *crash_cpu[GUEST_VCPUS_MAX];
+    bool survey;    /* it will never run: surface.c looks at it */
     unsigned built; /* steps of machine_steps that are done */
 };
 
@@ -144,8 +145,12 @@ struct machine_step {
     const char *name;
     int (*init)(struct machine *m, struct error *err);
     void (*fini)(struct machine *m); /* optional */
+    bool to_run; /* a machine that is only looked at does without */
 };
 
+/* machine.c: not built yet; free() ends it. NULL: err says why. */
+struct machine *machine_new(const struct machine_config *cfg,
+                            struct error *err);
 /* build.c: all steps, or none after an error. */
 int machine_build(struct machine *m, struct error *err) must_check;
 void machine_unbuild(struct machine *m);

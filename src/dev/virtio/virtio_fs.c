@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "fence/fence.h"
 
 #define QUEUES     2 /* FORGETs first; then the rest */
 #define QUEUE_SIZE 256
@@ -81,7 +80,7 @@ static void *fs_worker(void *arg)
     uint64_t one = 1;
 
     share_thread();
-    fence_thread(FENCE_FILES, FENCE_CAPS_FILES);
+    fence_thread(VIRTIO_FS_NEEDS, FENCE_CAPS_FILES);
     pthread_mutex_lock(&f->lock);
     for (;;) {
         struct virtio_fs_req *r;

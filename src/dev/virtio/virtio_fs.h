@@ -10,9 +10,11 @@
 #include <pthread.h>
 
 #include "dev/virtio/virtio.h"
+#include "fence/fence.h"
 #include "io/share/share.h"
 
 #define VIRTIO_FS_WORKERS 4
+#define VIRTIO_FS_NEEDS   FENCE_FILES /* enum fence_needs of each */
 
 struct virtio_fs_req;
 

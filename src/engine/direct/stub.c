@@ -98,13 +98,18 @@ bool stub_cpuid_faults(void)
     return !syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1); /* as it is */
 }
 
-static void put_filters(struct stub *s, struct start *st)
+void stub_filters(const struct stub *s, struct stub_filter f[2])
 {
     uint64_t stopped = s->base + (uint64_t)(stub_stopped - stub_code);
 
-    filter_stop(&st->filter[0], stopped);
-    filter_guest(&st->filter[1], s->base, s->base + STUB_COMM, stopped, FD_RAM,
+    filter_stop(&f[0], stopped);
+    filter_guest(&f[1], s->base, s->base + STUB_COMM, stopped, FD_RAM,
                  s->secret);
+}
+
+static void put_filters(struct stub *s, struct start *st)
+{
+    stub_filters(s, st->filter);
     for (unsigned i = 0; i < 2; i++) {
         st->prog[i].len = st->filter[i].len;
         st->prog[i].insn = in_stub(s, st->filter[i].insn);
@@ -408,6 +413,17 @@ uint64_t stub_ran(const struct stub *s)
     uint64_t went = stub_comm(s)->went, came = stub_comm(s)->came;
 
     return went && came > went ? came - went : 0;
+}
+
+const char *stub_why_name(unsigned why)
+{
+    static const char *const names[STUB_WHYS] = {
+        [STUB_KICKED] = "kick",     [STUB_CALLED] = "system-call",
+        [STUB_FAULTED] = "fault",   [STUB_TRAPPED] = "trap",
+        [STUB_ODD] = "forged-stop",
+    };
+
+    return why < STUB_WHYS ? names[why] : NULL;
 }
 
 enum stub_why stub_why(const struct stub *s)

@@ -24,6 +24,7 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "engine/direct/filter.h"
 #include "engine/direct/stub_layout.h"
 
 /* The kernel's order in struct sigcontext. */
@@ -111,6 +112,9 @@ bool stub_cpuid_faults(void);
 /* Can this host run stubs? -errno and why not. Takes a millisecond. */
 int stub_probe(struct error *err) must_check;
 
+/* What it may call: the filters that a stub at s->base with these secrets has.
+ */
+void stub_filters(const struct stub *s, struct stub_filter f[2]);
 /*
  * Starts a process with nothing mapped but [base, base + STUB_SIZE); base is
  * page-aligned. ram: the descriptor that stub_map() maps. It is stopped.
@@ -166,8 +170,11 @@ enum stub_why {
     STUB_FAULTED, /* #PF: FRAME_CR2, FRAME_ERROR */
     STUB_TRAPPED, /* another exception: FRAME_TRAP is its vector */
     STUB_ODD,     /* in the stub's own code, or by a signal of no cause */
+    STUB_WHYS,
 };
 enum stub_why stub_why(const struct stub *s);
+/* For people; NULL behind the last. */
+const char *stub_why_name(unsigned why);
 
 static inline struct stub_comm *stub_comm(const struct stub *s)
 {

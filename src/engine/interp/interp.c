@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "engine/direct/direct.h"
+#include "engine/direct/stub.h"
 #include "engine/engine.h"
 #include "engine/interp/interp.h"
 #include "x86/cpuid.h"
@@ -496,5 +497,6 @@ const struct engine_ops engine_trap = {
     .kick = engine_kick,
     .vcpu_fini = trap_fini,
     .host_tsc = true,
+    .exit_name = stub_why_name,
     .forget_code = mmu_post_forget,
 };

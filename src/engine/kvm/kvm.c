@@ -22,7 +22,6 @@
 #include "x86/exit.h"
 #include "x86/flags.h"
 #include "x86/msr.h"
-#include "x86/peek.h"
 
 #define RUN_ON ENGINE_EXITS /* none of them, and no error: go on */
 
@@ -171,43 +170,20 @@ static int interpret(struct vcpu *cpu, struct error *err)
 
 /* --- what is not the guest's doing --- */
 
-/* The bytes at RIP as text, as far as they can be read. */
-static void code_text(struct vcpu *cpu, char *out, size_t len)
-{
-    uint8_t code[15];
-    size_t n = peek(cpu, cpu->seg_base[SEG_CS] + cpu->rip, code, sizeof(code));
-
-    out[0] = '\0';
-    for (size_t i = 0; i < n && 3 * i + 3 < len; i++)
-        snprintf(out + 3 * i, len - 3 * i, " %02x", code[i]);
-}
-
+/* The state is in the struct, for whoever shows it. */
 static int failed(struct vcpu *cpu, const char *what, uint64_t a, uint64_t b,
                   struct error *err)
 {
     struct error lost;
-    char code[64];
 
     if (state_back(cpu, &lost))
         log_error("%s", lost.msg);
-    for (unsigned i = 0; i < 16; i += 4)
-        log_error("%-3s %016llx  %-3s %016llx  %-3s %016llx  %-3s %016llx",
-                  vcpu_gpr_names[i], (unsigned long long)cpu->gpr[i],
-                  vcpu_gpr_names[i + 1], (unsigned long long)cpu->gpr[i + 1],
-                  vcpu_gpr_names[i + 2], (unsigned long long)cpu->gpr[i + 2],
-                  vcpu_gpr_names[i + 3], (unsigned long long)cpu->gpr[i + 3]);
-    log_error("cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx rflags %llx",
-              (unsigned long long)cpu->cr0, (unsigned long long)cpu->cr2,
-              (unsigned long long)cpu->cr3, (unsigned long long)cpu->cr4,
-              (unsigned long long)cpu->msr.efer,
-              (unsigned long long)cpu->rflags);
-    code_text(cpu, code, sizeof(code));
     return error_set(err, EIO,
-                     "KVM %s (0x%llx, 0x%llx) on vCPU %u at %04x:%llx, "
-                     "code%s; another engine may run this guest",
+                     "KVM %s (0x%llx, 0x%llx) on vCPU %u at %04x:%llx; give "
+                     "--engine interp to run this guest",
                      what, (unsigned long long)a, (unsigned long long)b,
                      cpu->index, cpu->seg[SEG_CS].sel,
-                     (unsigned long long)cpu->rip, code);
+                     (unsigned long long)cpu->rip);
 }
 
 static int exit_internal(struct vcpu *cpu, struct kvm_run *run,
@@ -221,10 +197,12 @@ static int exit_internal(struct vcpu *cpu, struct kvm_run *run,
     return interpret(cpu, err);
 }
 
-static int exit_shutdown(struct vcpu *cpu, struct error *err)
+static int exit_shutdown(struct vcpu *cpu, struct kvm_run *run,
+                         struct error *err)
 {
     int rc = state_back(cpu, err);
 
+    (void)run;
     if (rc)
         return rc;
     kvm_of(cpu)->have = false; /* on AMD's it is as after INIT now */
@@ -234,10 +212,11 @@ static int exit_shutdown(struct vcpu *cpu, struct error *err)
     return ENGINE_SHUTDOWN;
 }
 
-static int exit_halt(struct vcpu *cpu, struct error *err)
+static int exit_halt(struct vcpu *cpu, struct kvm_run *run, struct error *err)
 {
     int rc = state_back(cpu, err);
 
+    (void)run;
     if (rc)
         return rc;
     cpu->stats.exit[EXIT_HLT].count++; /* its time is that of the sleep */
@@ -245,34 +224,73 @@ static int exit_halt(struct vcpu *cpu, struct error *err)
     return ENGINE_HALTED;
 }
 
+static int exit_window(struct vcpu *cpu, struct kvm_run *run, struct error *err)
+{
+    (void)run;
+    (void)err;
+    cpu->stats.count[CTR_KVM_WINDOW]++;
+    return RUN_ON;
+}
+
+/* What attn or cr8, which are looked at anyway, have something to do with. */
+static int exit_nothing(struct vcpu *cpu, struct kvm_run *run,
+                        struct error *err)
+{
+    (void)cpu;
+    (void)run;
+    (void)err;
+    return RUN_ON;
+}
+
+static int exit_no_entry(struct vcpu *cpu, struct kvm_run *run,
+                         struct error *err)
+{
+    return failed(cpu, "cannot enter the guest",
+                  run->fail_entry.hardware_entry_failure_reason, 0, err);
+}
+
+/* All that a guest can bring about; also for `ringfence surface'. */
+static const struct {
+    uint32_t reason;
+    const char *name;
+    int (*answer)(struct vcpu *cpu, struct kvm_run *run, struct error *err);
+} exits[] = {
+#define E(reason, answer)                                                      \
+    {                                                                          \
+        KVM_EXIT_##reason, #reason, answer                                     \
+    }
+    E(IO, exit_open),
+    E(MMIO, exit_open),
+    E(X86_RDMSR, exit_open),
+    E(X86_WRMSR, exit_open),
+    E(HLT, exit_halt),
+    E(IRQ_WINDOW_OPEN, exit_window),
+    E(INTR, exit_nothing),
+    E(SET_TPR, exit_nothing),
+    E(NMI, exit_nothing),
+    E(SHUTDOWN, exit_shutdown),
+    E(INTERNAL_ERROR, exit_internal),
+    E(FAIL_ENTRY, exit_no_entry),
+#undef E
+};
+
 static int exited(struct vcpu *cpu, struct kvm_run *run, struct error *err)
 {
-    switch (run->exit_reason) {
-    case KVM_EXIT_IO:
-    case KVM_EXIT_MMIO:
-    case KVM_EXIT_X86_RDMSR:
-    case KVM_EXIT_X86_WRMSR:
-        return exit_open(cpu, run, err);
-    case KVM_EXIT_HLT:
-        return exit_halt(cpu, err);
-    case KVM_EXIT_IRQ_WINDOW_OPEN:
-        cpu->stats.count[CTR_KVM_WINDOW]++;
-        return RUN_ON;
-    case KVM_EXIT_INTR:
-    case KVM_EXIT_SET_TPR: /* cr8 was looked at */
-    case KVM_EXIT_NMI:
-        return RUN_ON;
-    case KVM_EXIT_SHUTDOWN:
-        return exit_shutdown(cpu, err);
-    case KVM_EXIT_INTERNAL_ERROR:
-        return exit_internal(cpu, run, err);
-    case KVM_EXIT_FAIL_ENTRY:
-        return failed(cpu, "cannot enter the guest",
-                      run->fail_entry.hardware_entry_failure_reason, 0, err);
-    default:
-        return failed(cpu, "came back for an unknown reason", run->exit_reason,
-                      run->hw.hardware_exit_reason, err);
-    }
+    for (unsigned i = 0; i < ARRAY_SIZE(exits); i++)
+        if (exits[i].reason == run->exit_reason)
+            return exits[i].answer(cpu, run, err);
+    return failed(cpu, "came back for an unknown reason", run->exit_reason,
+                  run->hw.hardware_exit_reason, err);
+}
+
+static const char *kvm_exit(unsigned i)
+{
+    return i < ARRAY_SIZE(exits) ? exits[i].name : NULL;
+}
+
+static bool kvm_own_msr(const struct vcpu *cpu, uint32_t msr)
+{
+    return kvm_msr_own(kvm_of(cpu)->vm, msr);
 }
 
 /* --- in --- */
@@ -336,6 +354,7 @@ static int enter(struct vcpu *cpu, uint32_t seen)
 static int run_hardware(struct vcpu *cpu, uint32_t attn, struct error *err)
 {
     struct kvm_cpu *kc = kvm_of(cpu);
+    char what[80];
     int rc;
 
     if (!kc->loaded && (kvm_slots(cpu, err) || kvm_state_put(cpu, err)))
@@ -349,7 +368,8 @@ static int run_hardware(struct vcpu *cpu, uint32_t attn, struct error *err)
         cpu->stats.count[CTR_KVM_KICK]++;
         return RUN_ON;
     }
-    return failed(cpu, strerror(rc), kc->run->exit_reason, 0, err);
+    snprintf(what, sizeof(what), "says `%s'", strerror(rc));
+    return failed(cpu, what, kc->run->exit_reason, 0, err);
 }
 
 /* --- for the run loop --- */
@@ -444,5 +464,7 @@ const struct engine_ops engine_kvm = {
     .kick = engine_kick,
     .vcpu_fini = kvm_fini,
     .opaque = true,
+    .exit_name = kvm_exit,
+    .own_msr = kvm_own_msr,
     .forget_code = mmu_post_forget,
 };

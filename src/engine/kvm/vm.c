@@ -18,7 +18,8 @@
 
 #include "base/log.h"
 
-#define DEVICE "/dev/kvm"
+#define DEVICE       "/dev/kvm"
+#define OTHER_ENGINE "give --engine interp to do without it"
 /*
  * Four pages that old Intel CPUs need to run real mode: below the largest
  * ROM, above the APICs.
@@ -79,8 +80,13 @@ static int check_extensions(int fd, struct error *err)
 #undef N
     };
 
-    if (ioctl(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
-        return error_set(err, ENOTSUP, DEVICE " is not KVM as of Linux 2.6.22");
+    int version = ioctl(fd, KVM_GET_API_VERSION, 0);
+
+    if (version != KVM_API_VERSION)
+        return error_set(err, ENOTSUP,
+                         DEVICE " speaks version %d of KVM's interface, not "
+                                "%d: needs Linux 5.16",
+                         version, KVM_API_VERSION);
     for (unsigned i = 0; i < ARRAY_SIZE(need); i++)
         if (ioctl(fd, KVM_CHECK_EXTENSION, need[i].number) <= 0)
             return error_set(err, ENOTSUP,
@@ -140,7 +146,9 @@ static int vm_setup(struct kvm_vm *vm, const struct cpu_model *model,
     len = ioctl(dev, KVM_GET_VCPU_MMAP_SIZE, 0);
     vm->fd = ioctl(dev, KVM_CREATE_VM, 0);
     if (vm->fd < 0)
-        error_set(err, errno, "cannot create a VM: %s", strerror(errno));
+        error_set(err, errno, "KVM cannot create a VM: %s; %s", strerror(errno),
+                  errno == EBUSY ? "another hypervisor has the CPU"
+                                 : OTHER_ENGINE);
     close(dev);
     if (vm->fd < 0)
         return -err->code;
@@ -187,8 +195,9 @@ static int cpu_setup(struct vcpu *cpu, struct kvm_cpu *kc, struct error *err)
 
     kc->fd = ioctl(kc->vm->fd, KVM_CREATE_VCPU, cpu->apic_id);
     if (kc->fd < 0)
-        return error_set(err, errno, "KVM cannot create vCPU %u: %s",
-                         cpu->index, strerror(errno));
+        return error_set(err, errno, "KVM cannot create vCPU %u: %s; %s",
+                         cpu->index, strerror(errno),
+                         cpu->index ? "give fewer --cpus" : OTHER_ENGINE);
     kc->run = mmap(NULL, kc->vm->run_len, PROT_READ | PROT_WRITE, MAP_SHARED,
                    kc->fd, 0);
     if (kc->run == MAP_FAILED) {
