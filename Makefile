@@ -164,6 +164,7 @@ install: all
 	install -D -m 755 $(BUILD)/ringfence $(DESTDIR)$(PREFIX)/bin/ringfence
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 doc/ringfence.1 doc/ringfence-boot.1 doc/ringfence-compare.1 doc/ringfence-ctl.1 doc/ringfence-top.1 \
+	    doc/ringfence-surface.1 \
 	    $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:

@@ -4,8 +4,11 @@
  * of it, unchanged; what KVM had on its way is delivered; code that runs there
  * leaves what the interpreter leaves. Skipped where there is no KVM.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "engine/engine.h"
 #include "engine/kvm/kvm_int.h"
@@ -44,6 +47,37 @@ static struct guest_mem mem;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cpu_model model;
 static struct vcpu *cpu;
+
+/* What KVM is made to say to the next KVM_RUN, in place of running. */
+static struct {
+    bool on;
+    uint32_t reason, suberror;
+} says;
+/* The n-th call from now on, counted down, fails; 0: none. */
+static unsigned fails_at;
+
+/* Before libc's, for this program. */
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list ap;
+    void *arg;
+
+    va_start(ap, request);
+    arg = va_arg(ap, void *);
+    va_end(ap);
+    if (fails_at && !--fails_at) {
+        errno = ENOMEM;
+        return -1;
+    }
+    if (request == KVM_RUN && says.on) {
+        says.on = false;
+        kvm_of(cpu)->run->exit_reason = says.reason;
+        kvm_of(cpu)->run->internal.suberror = says.suberror;
+        kvm_of(cpu)->run->internal.ndata = 0;
+        return 0;
+    }
+    return (int)syscall(SYS_ioctl, fd, request, arg);
+}
 
 static bool start(const char *engine)
 {
@@ -272,6 +306,90 @@ static void a_kick_ends_a_run(void)
     finish("kvm");
 }
 
+/* The registers are in the struct for who shows them; one line says what. */
+static void failure(uint32_t reason, uint32_t suberror, const char *want)
+{
+    struct error err = {.msg = ""};
+
+    if (!start("kvm"))
+        SKIP("no usable /dev/kvm");
+    cpu->gpr[R_RBX] = 0x1234;
+    says.on = true;
+    says.reason = reason;
+    says.suberror = suberror;
+    CHECK_EQ(engine_find("kvm")->run(cpu, &err), -EIO);
+    CHECK(strstr(err.msg, want));
+    CHECK(strstr(err.msg, "on vCPU 0 at 0000:1000; give --engine interp"));
+    CHECK_EQ(cpu->gpr[R_RBX], 0x1234);
+    CHECK_EQ(cpu->rip, ENTRY);
+    CHECK(!kvm_of(cpu)->loaded);
+    finish("kvm");
+}
+
+static void an_internal_error_ends_with_a_line(void)
+{
+    failure(KVM_EXIT_INTERNAL_ERROR, KVM_INTERNAL_ERROR_DELIVERY_EV,
+            "KVM has an internal error (0x3, ");
+}
+
+static void a_failed_entry_ends_with_a_line(void)
+{
+    failure(KVM_EXIT_FAIL_ENTRY, 0, "KVM cannot enter the guest (0x");
+}
+
+static void an_unknown_exit_ends_with_a_line(void)
+{
+    failure(0x7777, 0, "KVM came back for an unknown reason (0x7777, ");
+}
+
+/* What its emulator does not know is interpreted, and that is all. */
+static void what_kvm_does_not_emulate_is_interpreted(void)
+{
+    uint64_t a[16], b[16], want;
+
+    CHECK(start("interp"));
+    want = run_to_halt("interp", a);
+    finish("interp");
+    if (!start("kvm"))
+        SKIP("no usable /dev/kvm");
+    says.on = true;
+    says.reason = KVM_EXIT_INTERNAL_ERROR;
+    says.suberror = KVM_INTERNAL_ERROR_EMULATION;
+    CHECK_EQ(run_to_halt("kvm", b), want);
+    CHECK_EQ(cpu->stats.count[CTR_KVM_REFUSED], 1);
+    CHECK(!memcmp(a, b, sizeof(a)));
+    finish("kvm");
+}
+
+/* Each call fails once: a line, nothing left behind, and the next try works. */
+static void any_call_may_fail(void)
+{
+    const struct engine_ops *e = engine_find("kvm");
+    struct error err;
+    unsigned n, failed = 0;
+
+    if (!start("kvm"))
+        SKIP("no usable /dev/kvm");
+    for (n = 1; n < 100; n++) {
+        e->vcpu_fini(cpu);
+        CHECK(!mem.slots && !cpu->kvm && cpu->model == &model);
+        memset(&err, 0, sizeof(err));
+        fails_at = n;
+        if (!e->vcpu_init(cpu, &err)) {
+            if (fails_at)
+                break; /* there are not that many */
+            continue;  /* it could do without */
+        }
+        failed++;
+        CHECK(err.code && err.msg[0] && !strchr(err.msg, '\n'));
+        fails_at = 0;
+        CHECK(!e->vcpu_init(cpu, &err));
+    }
+    fails_at = 0;
+    CHECK(n < 100 && failed > 5);
+    finish("kvm");
+}
+
 static void a_dropped_feature_takes_those_on_it_along(void)
 {
     struct error err;
@@ -291,6 +409,11 @@ int main(void)
     RUN(what_was_on_its_way_is_delivered);
     RUN(code_leaves_what_the_interpreter_leaves);
     RUN(a_kick_ends_a_run);
+    RUN(an_internal_error_ends_with_a_line);
+    RUN(a_failed_entry_ends_with_a_line);
+    RUN(an_unknown_exit_ends_with_a_line);
+    RUN(what_kvm_does_not_emulate_is_interpreted);
+    RUN(any_call_may_fail);
     RUN(a_dropped_feature_takes_those_on_it_along);
     return test_status();
 }
