@@ -16,30 +16,25 @@
 #include "x86/exception.h"
 #include "x86/flags.h"
 #include "x86/fpu.h"
+#include "x86/msr_policy.h"
 #include "x86/segment.h"
 
-static const struct {
-    uint32_t number;
-    uint32_t field; /* in struct vcpu */
-    uint32_t feature;
-} own_msrs[] = {
-#define M(number, name, feature)                                               \
-    {                                                                          \
-        number, offsetof(struct vcpu, msr.name), feature                       \
-    }
-    M(0x174, sysenter_cs, F_SEP),        M(0x175, sysenter_esp, F_SEP),
-    M(0x176, sysenter_eip, F_SEP),       M(0x277, pat, F_PAT),
-    M(0xc0000081, star, F_SYSCALL),      M(0xc0000082, lstar, F_SYSCALL),
-    M(0xc0000083, cstar, F_SYSCALL),     M(0xc0000084, sfmask, F_SYSCALL),
-    M(0xc0000102, kernel_gs_base, F_LM), M(0xc0000103, tsc_aux, F_RDTSCP),
-    M(0x48, spec_ctrl, F_SPEC_CTRL),
-#undef M
-};
-_Static_assert(ARRAY_SIZE(own_msrs) <= KVM_MSRS_MAX, "room for all");
-
-static uint64_t *msr_slot(struct vcpu *cpu, unsigned i)
+/* The next MSR that KVM has in place of its field; NULL: no more. */
+static const struct msr_rule *next_own(const struct vcpu *cpu, unsigned *at)
 {
-    return (uint64_t *)((char *)cpu + own_msrs[i].field);
+    while (*at < msr_rule_count) {
+        const struct msr_rule *r = &msr_rules[(*at)++];
+
+        if (r->field && r->owner == MSR_BY_CPU &&
+            kvm_msr_own(kvm_of(cpu)->vm, r->first))
+            return r;
+    }
+    return NULL;
+}
+
+static uint64_t *msr_slot(struct vcpu *cpu, const struct msr_rule *r)
+{
+    return (uint64_t *)((char *)cpu + r->field);
 }
 
 /* --- segments --- */
@@ -239,15 +234,16 @@ static int msrs_put(struct vcpu *cpu, struct error *err)
 {
     struct kvm_cpu *kc = kvm_of(cpu);
     struct kvm_state *to = &kc->next;
+    const struct msr_rule *r;
+    unsigned at = 0;
     int n;
 
     to->msrs.nmsrs = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(own_msrs); i++)
-        if (cpu_has(cpu, own_msrs[i].feature))
-            to->msrs.entries[to->msrs.nmsrs++] = (struct kvm_msr_entry){
-                .index = own_msrs[i].number,
-                .data = *msr_slot(cpu, i),
-            };
+    while ((r = next_own(cpu, &at))) {
+        rf_assert(to->msrs.nmsrs < KVM_MSRS_MAX);
+        to->msrs.entries[to->msrs.nmsrs++] = (struct kvm_msr_entry){
+            .index = r->first, .data = *msr_slot(cpu, r)};
+    }
     if (kc->have &&
         !memcmp(&kc->last.msrs, &kc->next.msrs, sizeof(kc->last.msrs)))
         return 0;
@@ -263,13 +259,13 @@ static int msrs_get(struct vcpu *cpu, struct error *err)
 {
     struct kvm_cpu *kc = kvm_of(cpu);
     struct kvm_state *from = &kc->last;
-    unsigned at = 0;
+    const struct msr_rule *r;
+    unsigned at = 0, n = 0;
 
     if (ioctl(kc->fd, KVM_GET_MSRS, &from->msrs) != (int)from->msrs.nmsrs)
         return error_set(err, EIO, "KVM's MSRs: %s", strerror(errno));
-    for (unsigned i = 0; i < ARRAY_SIZE(own_msrs); i++)
-        if (cpu_has(cpu, own_msrs[i].feature))
-            *msr_slot(cpu, i) = from->msrs.entries[at++].data;
+    while ((r = next_own(cpu, &at)))
+        *msr_slot(cpu, r) = from->msrs.entries[n++].data;
     return 0;
 }
 
