@@ -24,11 +24,12 @@ enum cpu_level { V1 = 1, V2, V3, MAX_ONLY };
 
 struct feature {
     const char *name; /* as in /proc/cpuinfo */
-    uint32_t leaf;    /* sub-leaf 0, but for leaf 0xd: 1 */
+    uint32_t leaf;
     uint8_t reg, bit;
     uint8_t level;
     bool host;     /* runs on the host's units: the host must have it */
     uint8_t needs; /* enum cpu_feature it rests on; F_FPU: nothing */
+    uint8_t sub;   /* sub-leaf */
 };
 
 #define LEAF_EXT1 0x80000001u
@@ -99,8 +100,9 @@ static const struct feature features[F_COUNT] = {
     [F_FLUSH_L1D] = {"flush_l1d", 7, EDX, 28, V1, false, F_MSR},
     [F_ARCH_CAPABILITIES] = {"arch_capabilities", 7, EDX, 29, V1, false, F_MSR},
     [F_SSBD] = {"ssbd", 7, EDX, 31, V1, false, F_SPEC_CTRL},
-    [F_XSAVEOPT] = {"xsaveopt", 0xd, EAX, 0, V3, false, F_XSAVE},
-    [F_XSAVEC] = {"xsavec", 0xd, EAX, 1, V3, false, F_XSAVE},
+    [F_BHI_CTRL] = {"bhi_ctrl", 7, EDX, 4, V1, false, F_SPEC_CTRL, 2},
+    [F_XSAVEOPT] = {"xsaveopt", 0xd, EAX, 0, V3, false, F_XSAVE, 1},
+    [F_XSAVEC] = {"xsavec", 0xd, EAX, 1, V3, false, F_XSAVE, 1},
     [F_SYSCALL] = {"syscall", LEAF_EXT1, EDX, 11, V1, false, F_LM},
     [F_NX] = {"nx", LEAF_EXT1, EDX, 20, V1, false, F_PAE},
     [F_PDPE1GB] = {"pdpe1gb", LEAF_EXT1, EDX, 26, V2, false, F_LM},
@@ -196,7 +198,7 @@ static bool host_has(enum cpu_feature f)
     const struct feature *t = &features[f];
     struct cpuid_regs r = {0};
 
-    if (!__get_cpuid_count(t->leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx))
+    if (!__get_cpuid_count(t->leaf, t->sub, &r.eax, &r.ebx, &r.ecx, &r.edx))
         return false;
     if (!(cpuid_pick(&r, t->reg) >> t->bit & 1))
         return false;
@@ -443,7 +445,7 @@ struct cpu_bit cpu_feature_bit(unsigned feature)
 {
     const struct feature *f = &features[feature];
 
-    return (struct cpu_bit){f->leaf, f->leaf == 0xd, f->reg, f->bit};
+    return (struct cpu_bit){f->leaf, f->sub, f->reg, f->bit};
 }
 
 void cpu_model_drop(struct cpu_model *m, unsigned feature)
@@ -497,11 +499,12 @@ uint32_t cpu_crystal_hz(const struct vcpu *cpu)
     return hz <= UINT32_MAX ? (uint32_t)hz : (uint32_t)(hz / 2);
 }
 
-static void features_show(const struct vcpu *cpu, uint32_t leaf,
+static void features_show(const struct vcpu *cpu, uint32_t leaf, uint32_t sub,
                           struct cpuid_regs *r)
 {
     for (unsigned f = 0; f < F_COUNT; f++)
-        if (features[f].leaf == leaf && cpu_has(cpu, f))
+        if (features[f].leaf == leaf && features[f].sub == sub &&
+            cpu_has(cpu, f))
             *cpuid_slot(r, features[f].reg) |= BIT(features[f].bit);
 }
 
@@ -519,7 +522,7 @@ static void leaf_1(const struct vcpu *cpu, struct cpuid_regs *r)
 {
     unsigned cpus = 1u << topology_shift(cpus_of(cpu));
 
-    features_show(cpu, 1, r);
+    features_show(cpu, 1, 0, r);
     r->eax = CPU_SIGNATURE;
     r->ebx = cpu->apic_id << 24 | (cpus & 0xff) << 16 | 8 << 8;
     if (cpus_of(cpu) == 1)
@@ -572,15 +575,13 @@ static void leaf_4(const struct vcpu *cpu, uint32_t sub, struct cpuid_regs *r)
 static void leaf_7(const struct vcpu *cpu, uint32_t sub, struct cpuid_regs *r)
 {
     /*
-     * BHI_CTRL: to Linux BHI_NO is not enough since 6.9, and the software
-     * sequence on each system call would cost us dearly.
+     * BHI_CTRL in sub-leaf 2: to Linux BHI_NO is not enough since 6.9, and the
+     * software sequence on each system call would cost us dearly.
      */
-    if (sub == 2 && cpu_has(cpu, F_SPEC_CTRL))
-        r->edx = BIT(4);
+    features_show(cpu, 7, sub, r);
     if (sub != 0)
         return;
     r->eax = 2; /* last sub-leaf */
-    features_show(cpu, 7, r);
     /* FDP only on exceptions; FPU CS and DS are gone */
     r->ebx |= BIT(13);
 }
@@ -617,7 +618,7 @@ static void leaf_d(const struct vcpu *cpu, uint32_t sub, struct cpuid_regs *r)
         r->ebx = xsave_size(cpu->xcr0);
         r->ecx = xsave_size(allowed);
     } else if (sub == 1) {
-        features_show(cpu, 0xd, r);
+        features_show(cpu, 0xd, 1, r);
         if (cpu_has(cpu, F_XSAVEC))
             r->ebx = xsave_size(cpu->xcr0);
     } else if (sub == 2 && (allowed & XCR0_AVX)) {
@@ -649,7 +650,7 @@ static void leaf_basic(const struct vcpu *cpu, uint32_t leaf, uint32_t sub,
         leaf_4(cpu, sub, r);
         break;
     case 6:
-        features_show(cpu, 6, r);
+        features_show(cpu, 6, 0, r);
         break;
     case 7:
         leaf_7(cpu, sub, r);
@@ -686,7 +687,7 @@ static void leaf_extended(const struct vcpu *cpu, uint32_t leaf,
         r->eax = LEAF_EXT_LAST;
         break;
     case LEAF_EXT1:
-        features_show(cpu, leaf, r);
+        features_show(cpu, leaf, 0, r);
         /* Intel shows SYSCALL in 64-bit mode only */
         if (cpu->code_width != 8)
             r->edx &= ~BIT(11);
@@ -701,7 +702,7 @@ static void leaf_extended(const struct vcpu *cpu, uint32_t leaf,
         r->ecx = 64 | 8 << 12 | 1024 << 16; /* L2: line, ways, KiB */
         break;
     case LEAF_EXT7:
-        features_show(cpu, leaf, r);
+        features_show(cpu, leaf, 0, r);
         break;
     case 0x80000008:
         r->eax = PHYS_BITS | 48 << 8;

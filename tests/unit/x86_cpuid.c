@@ -141,6 +141,21 @@ static void beyond_the_last_leaf_is_the_last_basic_one(void)
     }
 }
 
+/* What KVM does not carry it must be possible not to show. */
+static void a_feature_is_in_its_sub_leaf(void)
+{
+    struct vcpu *cpu = vcpu("x86-64-v3");
+    struct cpu_bit bhi = cpu_feature_bit(F_BHI_CTRL);
+
+    CHECK_EQ(bhi.leaf, 7);
+    CHECK_EQ(bhi.subleaf, 2);
+    CHECK_EQ(cpuid_query(cpu, 7, 2).edx, 1u << bhi.bit);
+    CHECK(!(cpuid_query(cpu, 7, 0).edx >> bhi.bit & 1));
+    CHECK_EQ(cpuid_query(cpu, 7, 1).edx, 0);
+    CHECK_EQ(cpuid_query(vcpu("x86-64-v3,-bhi_ctrl"), 7, 2).edx, 0);
+    CHECK_EQ(cpuid_query(vcpu("x86-64-v3,-spec_ctrl"), 7, 2).edx, 0);
+}
+
 static void osxsave_follows_cr4(void)
 {
     struct vcpu *cpu = vcpu("x86-64-v3");
@@ -190,6 +205,7 @@ int main(void)
     RUN(what_no_model_has_is_not_decoded);
     RUN(leaves_show_the_model);
     RUN(beyond_the_last_leaf_is_the_last_basic_one);
+    RUN(a_feature_is_in_its_sub_leaf);
     RUN(osxsave_follows_cr4);
     RUN(tsc_leaf_gives_the_exact_frequency);
     RUN(topology_counts_the_machines_cpus);
