@@ -324,17 +324,24 @@ static void add_calls(struct surface *s, enum surface_part_id id,
     }
 }
 
-/* A thread's list behind the process's; needs: enum fence_needs. */
+/* A thread's list behind the process's, if it has one; enum fence_needs. */
+static void put_thread(struct fence_stack *to, struct fence_filter *f,
+                       unsigned needs)
+{
+    struct fence_table t;
+
+    if (needs & FENCE_ANYTHING)
+        return;
+    fence_table_thread(&t, needs);
+    put_table(to, f, &t);
+}
+
 static void add_thread(struct surface *s, enum surface_part_id id,
                        struct fence_stack stack, unsigned needs)
 {
     struct fence_filter f;
-    struct fence_table t;
 
-    if (!(needs & FENCE_ANYTHING)) {
-        fence_table_thread(&t, needs);
-        put_table(&stack, &f, &t);
-    }
+    put_thread(&stack, &f, needs);
     add_calls(s, id, &stack);
 }
 
@@ -346,10 +353,8 @@ static void add_stub(struct surface *s, struct fence_stack stack,
                              .secret = {1ull << 32, 1ull << 33, 1}};
     struct stub_filter f[2];
     struct fence_filter thread;
-    struct fence_table t;
 
-    fence_table_thread(&t, needs);
-    put_table(&stack, &thread, &t);
+    put_thread(&stack, &thread, needs);
     stub_filters(&any, f);
     for (unsigned i = 0; i < ARRAY_SIZE(f); i++)
         put_filter(&stack, f[i].insn, f[i].len);
