@@ -15,21 +15,43 @@
 
 int stats_parse(const char *text, struct stats_config *cfg, struct error *err)
 {
+    static const char *const formats[] = {
+        [STATS_TABLE] = "table",
+        [STATS_JSON] = "json",
+        [STATS_BOOT] = "boot",
+        [STATS_BOOT_JSON] = "boot-json",
+    };
     size_t len = strcspn(text, ":");
 
-    if (len == 5 && !memcmp(text, "table", len))
-        cfg->format = STATS_TABLE;
-    else if (len == 4 && !memcmp(text, "json", len))
-        cfg->format = STATS_JSON;
-    else
-        len = 0;
-    if (!len || (text[len] && !text[len + 1]))
+    cfg->format = STATS_NONE;
+    for (unsigned i = STATS_TABLE; i < ARRAY_SIZE(formats); i++)
+        if (len == strlen(formats[i]) && !memcmp(text, formats[i], len))
+            cfg->format = i;
+    if (!cfg->format || (text[len] && !text[len + 1]))
         return error_set(err, EINVAL,
-                         "give table or json, and :FILE if it is not to go to "
-                         "stderr");
+                         "give table, json, boot or boot-json, and :FILE if it "
+                         "is not to go to stderr");
     cfg->file = text[len] ? text + len + 1 : NULL;
-    cfg->timed = true;
+    cfg->timed = cfg->format == STATS_TABLE || cfg->format == STATS_JSON;
     return 0;
+}
+
+static int boot_begin(struct stats *s, struct error *err)
+{
+    if (s->cfg->format != STATS_BOOT && s->cfg->format != STATS_BOOT_JSON)
+        return 0;
+    s->boot = calloc(1, sizeof(*s->boot));
+    if (!s->boot)
+        return error_set(err, ENOMEM, "out of memory");
+    s->boot->exec_ns = s->cfg->exec_ns;
+    atomic_store(&s->boot->at[BOOT_STEP_MAIN],
+                 s->cfg->main_ns ? s->cfg->main_ns : clock_host_now());
+    return 0;
+}
+
+struct boot_times *stats_boot(struct stats *s)
+{
+    return s ? s->boot : NULL;
 }
 
 int stats_open(struct stats **out, const struct stats_config *cfg,
@@ -41,9 +63,14 @@ int stats_open(struct stats **out, const struct stats_config *cfg,
     if (!s)
         return error_set(err, ENOMEM, "out of memory");
     s->cfg = cfg;
+    if (boot_begin(s, err)) {
+        free(s);
+        return -err->code;
+    }
     s->out = cfg->file ? fopen(cfg->file, "we") : stderr;
     e = errno;
     if (!s->out) {
+        free(s->boot);
         free(s);
         return error_set(err, e, "statistics: cannot write %s: %s", cfg->file,
                          strerror(e));
@@ -306,6 +333,10 @@ void stats_close(struct stats *s)
         stats_json(s, s->out);
     else if (s->collected && s->cfg->format == STATS_TABLE)
         stats_table(s, s->out);
+    else if (s->collected && s->cfg->format == STATS_BOOT)
+        boot_times_table(s->boot, s->out);
+    else if (s->collected && s->cfg->format == STATS_BOOT_JSON)
+        boot_times_json(s->boot, s->out);
     failed = fflush(s->out) || ferror(s->out);
     if (s->out != stderr)
         failed |= fclose(s->out) != 0;
@@ -313,5 +344,6 @@ void stats_close(struct stats *s)
         log_warn("statistics: cannot write %s: %s",
                  s->cfg->file ? s->cfg->file : "stderr", strerror(errno));
     free(s->device);
+    free(s->boot);
     free(s);
 }

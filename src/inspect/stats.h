@@ -15,10 +15,13 @@ int stats_parse(const char *text, struct stats_config *cfg,
                 struct error *err) must_check;
 
 struct stats;
+struct boot_times;
 
 /* Opens the file. The configuration outlives it. */
 int stats_open(struct stats **s, const struct stats_config *cfg,
                struct error *err) must_check;
+/* NULL: nobody wants to know. */
+struct boot_times *stats_boot(struct stats *s);
 /* Before the vCPU runs. */
 void stats_attach(struct stats *s, struct vcpu *cpu);
 /*

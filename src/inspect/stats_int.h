@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "inspect/stats.h"
+#include "inspect/stats_boot.h"
 
 #define STATS_VERSION 1
 
@@ -47,6 +48,7 @@ struct stats {
         uint64_t insns;
         struct vcpu_stats stats;
     } cpu[GUEST_VCPUS_MAX];
+    struct boot_times *boot;     /* NULL unless they are wanted */
     struct stats_device *device; /* may be NULL: out of memory */
     unsigned devices;
 };

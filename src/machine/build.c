@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "inspect/stats.h"
+#include "inspect/stats_boot.h"
 #include "io/disk_fork.h"
 
 #define GRACE_NS (10 * 1000000000ull) /* for the guest to power off */
@@ -421,8 +423,12 @@ static int step_acpi(struct machine *m, struct error *err)
 
 static int step_power(struct machine *m, struct error *err)
 {
-    return m->cfg->restore ? snapshot_restore(m, err)
-                           : machine_power_on(m, err);
+    int rc;
+
+    boot_step(stats_boot(m->stats), BOOT_STEP_BUILT);
+    rc = m->cfg->restore ? snapshot_restore(m, err) : machine_power_on(m, err);
+    boot_step(stats_boot(m->stats), BOOT_STEP_LOADED);
+    return rc;
 }
 
 /*
@@ -461,6 +467,7 @@ static const struct machine_step machine_steps[] = {
     {"network cards", machine_net_cards, NULL},
     {"small devices", machine_extras_init, NULL},
     {"vsock device", machine_vsock_plug, NULL},
+    {"boot's steps", machine_marks_init, machine_marks_fini},
     {"ACPI", step_acpi, NULL},
     {"firmware", machine_firmware_init, machine_firmware_fini},
     {"power", step_power, NULL, true},

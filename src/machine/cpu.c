@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "fence/fence.h"
 #include "inspect/crash.h"
+#include "inspect/stats.h"
+#include "inspect/stats_boot.h"
 #include "mmu/mmu.h"
 
 static bool machine_cpu_parks(const struct machine *m)
@@ -96,6 +98,8 @@ bool machine_cpu_gate(struct machine_cpu *mc)
     mc->parked = !go;
     pthread_cond_broadcast(&m->parked);
     pthread_mutex_unlock(&m->park_lock);
+    if (go)
+        boot_step(stats_boot(m->stats), BOOT_STEP_ENTERED);
     return go;
 }
 

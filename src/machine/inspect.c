@@ -5,6 +5,7 @@
 #include "machine/machine_int.h"
 
 #include "inspect/stats.h"
+#include "inspect/stats_boot.h"
 #include "inspect/trace.h"
 
 int machine_trace_init(struct machine *m, struct error *err)
@@ -60,6 +61,7 @@ void machine_stats_collect(struct machine *m)
 
     if (!m->stats)
         return;
+    boot_step(stats_boot(m->stats), BOOT_STEP_END);
     for (unsigned i = 0; i < m->cfg->cpus; i++)
         cpus[i] = &m->cpu[i].cpu;
     stats_collect(m->stats, cpus, m->cfg->cpus);

@@ -45,6 +45,7 @@
 #define MACHINE_DEVICES_MAX                                                    \
     (22 + MACHINE_DISKS_MAX + MACHINE_SHARES_MAX + MACHINE_NETS_MAX)
 
+struct boot_marks;
 struct ctl;
 struct det;
 struct machine;
@@ -134,6 +135,7 @@ struct machine {
     unsigned forked;            /* children ever */
     struct det *det;            /* NULL unless deterministic */
     struct stats *stats;        /* NULL without --stats and --verbose */
+    struct boot_marks *marks;   /* NULL without --stats boot */
     struct trace *trace;        /* NULL without --trace */
     struct vcpu *crash_cpu[GUEST_VCPUS_MAX];
     bool survey;    /* it will never run: surface.c looks at it */
@@ -230,6 +232,9 @@ void machine_stats_fini(struct machine *m);
 void machine_stats_collect(struct machine *m);
 /* As JSON, the caller's; vCPUs parked. NULL: out of memory. */
 char *machine_stats_now(struct machine *m);
+/* marks.c: nothing, without --stats boot */
+int machine_marks_init(struct machine *m, struct error *err) must_check;
+void machine_marks_fini(struct machine *m);
 int machine_inspect_points(struct machine *m, struct error *err) must_check;
 /* shares.c: the folders; then their devices. */
 int machine_shares_init(struct machine *m, struct error *err) must_check;

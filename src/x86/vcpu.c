@@ -313,3 +313,27 @@ int vcpu_load(struct vcpu *cpu, struct state_reader *r, struct error *err)
     vcpu_update_mode(cpu);
     return state_result(r, err);
 }
+
+/* Linux's part of the address space: behind the decompressor, above user code.
+ */
+static bool kernel_address(const struct vcpu *cpu)
+{
+    return (cpu->cr0 & CR0_PG) && (cpu->rip >> 63 || (cpu->code_width == 4 &&
+                                                      cpu->rip >= 0xc0000000u));
+}
+
+void vcpu_new_code(struct vcpu *cpu)
+{
+    unsigned what = 0;
+
+    if (likely(!cpu->first_seen))
+        return;
+    if (cpu->cpl == 3)
+        what = VCPU_FIRST_USER;
+    else if (kernel_address(cpu))
+        what = VCPU_FIRST_KERNEL;
+    if (!(cpu->first_seen & what))
+        return;
+    cpu->first_seen &= ~what;
+    cpu->on_first(cpu, what);
+}

@@ -236,6 +236,9 @@ struct vcpu {
     uint64_t budget_end; /* what was retired when budget reaches 0 */
     unsigned unit_max;   /* most instructions in what an engine runs at once */
     struct vcpu_stats stats;
+    /* What is to be told, once, when code of that kind is first run. */
+    unsigned first_seen; /* of VCPU_FIRST_ */
+    void (*on_first)(struct vcpu *cpu, unsigned what);
     struct vcpu_history history; /* for people */
 };
 
@@ -311,6 +314,12 @@ static inline bool vcpu_vm86(const struct vcpu *cpu)
  * Exact whenever run() has returned and for the instruction being executed;
  * elsewhere inside run() it may lag behind by a part of a block.
  */
+#define VCPU_FIRST_KERNEL BIT(0) /* at the addresses of kernels */
+#define VCPU_FIRST_USER   BIT(1)
+
+/* An engine meets code that it has not run before. Its own thread. */
+void vcpu_new_code(struct vcpu *cpu);
+
 static inline uint64_t vcpu_insns(const struct vcpu *cpu)
 {
     return cpu->budget_end - (uint64_t)cpu->budget + cpu->in_block;

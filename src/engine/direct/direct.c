@@ -392,6 +392,7 @@ enum direct_next direct_run(struct vcpu *cpu)
     if (!s)
         return DIRECT_INTERPRET;
     cpu->stats.count[CTR_DIRECT]++;
+    vcpu_new_code(cpu);
     cpu->stats.count[CTR_DIRECT_32] += cpu->code_width == 4;
     fill_told(cpu, s, sp);
     if (frame_put(cpu, s, &d->segs)) {

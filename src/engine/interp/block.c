@@ -238,8 +238,10 @@ static struct block *block_in_page(struct code_page *cp, const uint8_t *host,
 static struct block *block_new(struct vcpu *cpu, const uint8_t *host, gpa_t gpa)
 {
     uint64_t t0 = stats_begin(&cpu->stats);
-    struct block *b = block_build(cpu, host, gpa);
+    struct block *b;
 
+    vcpu_new_code(cpu);
+    b = block_build(cpu, host, gpa);
     stats_end(&cpu->stats, &cpu->stats.ticks[CTR_BLOCK_BUILT], t0);
     return b;
 }
