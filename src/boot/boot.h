@@ -59,6 +59,13 @@ struct boot_module {
     struct image file;
     const char *text; /* or NULL */
 };
+/* Who unpacks a bzImage. */
+enum boot_unpack {
+    BOOT_UNPACK_GUEST, /* its own code, which then may move it (KASLR) */
+    BOOT_UNPACK_HOST,  /* we do, and enter it by PVH; or it is an error */
+    BOOT_UNPACK_AUTO,  /* we do, if we can */
+};
+
 struct boot_source {
     struct image kernel, initrd; /* fd is -1 when there is none */
     struct boot_module module[BOOT_MODULES_MAX]; /* beside the initrd */
@@ -66,6 +73,7 @@ struct boot_source {
     struct image firmware; /* instead of a kernel */
     uint8_t *rom;          /* its bytes, ours; or NULL */
     const char *append;
+    enum boot_unpack unpack;
     const struct acpi_config *acpi;
 };
 

@@ -11,6 +11,12 @@ int boot_bzimage(const struct boot_source *src, struct guest_mem *m,
                  struct boot_state *out, struct error *err);
 int boot_pvh(const struct boot_source *src, struct guest_mem *m,
              struct boot_state *out, struct error *err);
+/*
+ * The ELF kernel with a PVH note that is packed in the kernel's file, there.
+ * Whatever is wrong: nothing is lost, the kernel can unpack itself.
+ */
+int boot_packed(const struct boot_source *src, uint64_t off, uint64_t len,
+                struct guest_mem *m, struct boot_state *out, struct error *err);
 int boot_multiboot(const struct boot_source *src, struct guest_mem *m,
                    struct boot_state *out, struct error *err);
 /* src->rom, and the tables that it does not make. */

@@ -30,6 +30,8 @@ enum {
     HDR_RELOCATABLE = 0x234,
     HDR_XLOADFLAGS = 0x236,
     HDR_CMDLINE_SIZE = 0x238,
+    HDR_PAYLOAD_OFFSET = 0x248,
+    HDR_PAYLOAD_LENGTH = 0x24c,
     HDR_SETUP_DATA = 0x250,
     HDR_PREF_ADDRESS = 0x258,
     HDR_INIT_SIZE = 0x260,
@@ -163,6 +165,7 @@ int boot_bzimage(const struct boot_source *src, struct guest_mem *m,
 {
     struct bzimage bz = {0};
     uint64_t len = MIN((uint64_t)sizeof(bz.head), src->kernel.size);
+    int rc;
 
     if (image_read(&src->kernel, 0, bz.head, len, err))
         return -err->code;
@@ -170,8 +173,18 @@ int boot_bzimage(const struct boot_source *src, struct guest_mem *m,
         get_le16(bz.head + HDR_BOOT_FLAG) != 0xaa55)
         return -ENOEXEC;
     if (bzimage_parse(src, &bz, err) || bzimage_whole(src, &bz, err) ||
-        bzimage_fits(src, &bz, m, err) || bzimage_place(src, &bz, m, err))
+        bzimage_fits(src, &bz, m, err))
         return -err->code;
+    rc = src->unpack == BOOT_UNPACK_GUEST
+             ? -ENOEXEC
+             : boot_packed(src,
+                           bz.code_off + get_le32(bz.head + HDR_PAYLOAD_OFFSET),
+                           get_le32(bz.head + HDR_PAYLOAD_LENGTH), m, out, err);
+    if (!rc || src->unpack == BOOT_UNPACK_HOST)
+        return rc;
+    if (bzimage_place(src, &bz, m, err))
+        return -err->code;
+    *out = (struct boot_state){0};
     out->mode = bz.wide ? BOOT_LONG : BOOT_PROT;
     out->rip = bz.load + (bz.wide ? 0x200 : 0);
     out->rsi = BOOT_PARAMS;

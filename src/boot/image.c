@@ -71,6 +71,10 @@ int image_read(const struct image *img, uint64_t off, void *buf, uint64_t len,
 
     if (image_check(img, off, len, err))
         return -err->code;
+    if (img->bytes) {
+        memcpy(buf, img->bytes + off, len);
+        return 0;
+    }
     rc = fd_read_at(img->fd, buf, len, off);
     if (rc == -ENODATA)
         return error_set(err, ENODATA,

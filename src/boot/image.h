@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * image.h - a file whose parts are read with bounds checked.
+ * image.h - a file, or bytes in memory, whose parts are read with bounds
+ * checked.
  */
 #pragma once
 
@@ -9,6 +10,7 @@
 struct image {
     const char *path, *what; /* the caller's; `what' is for errors */
     int fd;                  /* -1: none */
+    const uint8_t *bytes;    /* the caller's, instead of a file; or NULL */
     uint64_t size;           /* when it was opened */
 };
 

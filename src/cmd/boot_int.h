@@ -48,6 +48,7 @@ int boot_cpu(void *ctx, const char *v, struct error *err);
 
 /* boot_kernel.c */
 int boot_firmware_file(void *ctx, const char *v, struct error *err);
+int boot_unpack_by(void *ctx, const char *v, struct error *err);
 int boot_module(void *ctx, const char *v, struct error *err);
 /* When all options have been read. */
 int boot_check_kernel(struct boot_args *a, struct error *err);

@@ -12,6 +12,23 @@ int boot_firmware_file(void *ctx, const char *v, struct error *err)
     return 0;
 }
 
+int boot_unpack_by(void *ctx, const char *v, struct error *err)
+{
+    static const char *const names[] = {
+        [BOOT_UNPACK_GUEST] = "guest",
+        [BOOT_UNPACK_HOST] = "host",
+        [BOOT_UNPACK_AUTO] = "auto",
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        if (!strcmp(v, names[i])) {
+            ((struct boot_args *)ctx)->cfg.unpack = i;
+            return 0;
+        }
+    }
+    return error_set(err, EINVAL, "--unpack %s: give auto, host or guest", v);
+}
+
 /* FILE[,TEXT]: the text may have commas, the file's name none. */
 int boot_module(void *ctx, const char *v, struct error *err)
 {

@@ -79,6 +79,8 @@ static const char *extra_option(const struct boot_args *a)
         return "--firmware";
     if (c->modules)
         return "--module";
+    if (c->unpack != BOOT_UNPACK_AUTO)
+        return "--unpack";
     if (c->cpu)
         return "--cpu";
     if (c->record)

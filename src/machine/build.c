@@ -417,6 +417,7 @@ static int step_acpi(struct machine *m, struct error *err)
         .mmio64_len = PCI_MMIO64_LEN,
     };
     m->boot.append = m->cfg->append;
+    m->boot.unpack = m->cfg->unpack;
     m->boot.acpi = &m->acpi;
     return 0;
 }

@@ -10,6 +10,9 @@
 
 #define TEXT_MAX 65536u
 
+/* 2: who unpacks the kernel; it was the guest before. */
+#define CONFIG_VERSION 2
+
 static void put_text(struct state_writer *w, const char *name, const char *text)
 {
     size_t len = text ? strlen(text) + 1 : 0;
@@ -189,7 +192,7 @@ void config_put(struct state_writer *w, const struct machine_config *cfg,
     char name[24];
     unsigned i;
 
-    state_begin(w, "machine", 0, 1);
+    state_begin(w, "machine", 0, CONFIG_VERSION);
     state_put(w, "cpus", cfg->cpus);
     state_put(w, "memory", cfg->memory);
     put_text(w, "append", cfg->append);
@@ -198,6 +201,7 @@ void config_put(struct state_writer *w, const struct machine_config *cfg,
     put_path(w, "initrd", cfg->initrd);
     put_path(w, "firmware", cfg->firmware);
     put_modules(w, cfg);
+    state_put(w, "unpack", cfg->unpack);
     state_put(w, "no_reboot", cfg->no_reboot);
     state_put(w, "disks", cfg->disks);
     state_put(w, "networks", cfg->nets);
@@ -226,10 +230,9 @@ void config_put(struct state_writer *w, const struct machine_config *cfg,
 void config_get(struct state_reader *r, struct machine_config *cfg,
                 struct config_text *text)
 {
+    unsigned i, version = state_open(r, "machine", 0, CONFIG_VERSION);
     char name[24];
-    unsigned i;
 
-    state_open(r, "machine", 0, 1);
     cfg->cpus = (unsigned)state_get_max(r, "cpus", GUEST_VCPUS_MAX);
     cfg->memory = align_down(state_get(r, "memory"), PAGE_SIZE);
     cfg->append = text->append = get_text(r, "append");
@@ -238,6 +241,10 @@ void config_get(struct state_reader *r, struct machine_config *cfg,
     cfg->initrd = text->initrd = get_text(r, "initrd");
     cfg->firmware = text->firmware = get_text(r, "firmware");
     get_modules(r, cfg, text);
+    cfg->unpack = BOOT_UNPACK_GUEST;
+    if (version > 1)
+        cfg->unpack =
+            (enum boot_unpack)state_get_max(r, "unpack", BOOT_UNPACK_AUTO);
     cfg->no_reboot = state_get_max(r, "no_reboot", 1);
     cfg->disks = (unsigned)state_get_max(r, "disks", MACHINE_DISKS_MAX);
     for (i = 0; i < cfg->disks; i++) {

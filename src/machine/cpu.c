@@ -246,15 +246,37 @@ void machine_cpus_stop(struct machine *m)
             pthread_join(m->cpu[i].thread, NULL);
 }
 
+/* A few millionths off at most, by clocks_read(). */
+#define TSC_NAP_US 5000
+
+/* Both clocks at one moment: the best of several looks, good to some 20 ns. */
+static void clocks_read(uint64_t *tsc, uint64_t *ns)
+{
+    uint64_t best = UINT64_MAX;
+
+    *tsc = *ns = 0;
+
+    for (unsigned i = 0; i < 16; i++) {
+        uint64_t before = __builtin_ia32_rdtsc(), now = clock_host_now();
+        uint64_t took = __builtin_ia32_rdtsc() - before;
+
+        if (took >= best)
+            continue;
+        best = took;
+        *tsc = before + took / 2;
+        *ns = now;
+    }
+}
+
 /* The host's TSC rate in kHz, by a nap of that many microseconds. */
 static uint32_t tsc_measure(unsigned us)
 {
     struct timespec nap = {.tv_nsec = (long)us * 1000};
-    uint64_t t0 = clock_host_now(), c0 = __builtin_ia32_rdtsc(), t1, c1;
+    uint64_t t0, c0, t1, c1;
 
+    clocks_read(&c0, &t0);
     nanosleep(&nap, NULL);
-    t1 = clock_host_now();
-    c1 = __builtin_ia32_rdtsc();
+    clocks_read(&c1, &t1);
     return (uint32_t)((c1 - c0) * 1000000 / (t1 - t0));
 }
 
@@ -269,11 +291,11 @@ static uint32_t machine_tsc_khz(const struct machine *m)
     if (m->det)
         return DET_TSC_KHZ;
     if (!m->cfg->restore)
-        return tsc_measure(20000);
+        return tsc_measure(TSC_NAP_US);
     saved = snapshot_tsc_khz(m->cfg->restore);
     now = tsc_measure(500);
     return now - saved + saved / 200 <= saved / 100 ? saved
-                                                    : tsc_measure(20000);
+                                                    : tsc_measure(TSC_NAP_US);
 }
 
 static int machine_cpu_init(struct machine *m, unsigned i, uint32_t khz,

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "boot/boot.h"
 #include "inspect/stats_config.h"
 #include "inspect/trace_config.h"
 #include "io/disk.h"
@@ -30,6 +31,7 @@ struct snapshot;
 /* Strings are the caller's and outlive the machine. */
 struct machine_config {
     const char *kernel, *initrd, *append;
+    enum boot_unpack unpack;
     struct {
         const char *path, *text;
     } module[MACHINE_MODULES_MAX]; /* a multiboot kernel's */

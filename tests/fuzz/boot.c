@@ -6,6 +6,8 @@
  */
 #include <sys/mman.h>
 #include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
 
 #include "boot/boot.h"
 #include "world.h"
@@ -71,6 +73,31 @@ static size_t sample_elf(uint64_t seed, uint8_t *b)
     return len;
 }
 
+/* The ELF file in a bzImage, packed. */
+static size_t sample_packed(uint64_t seed, uint8_t *b)
+{
+    uint8_t elf[0x1000], *at = b + 0x800;
+    size_t len = sample_elf(seed >> 1, elf), room = 0x700, n;
+    z_stream z = {.next_in = elf, .avail_in = (uInt)len, .next_out = at};
+
+    sample_bzimage(seed, b);
+    if (seed & 1) {
+        n = ZSTD_compress(at, room, elf, len, 1);
+        le(at + n, 4, len);
+        n += 4;
+    } else {
+        z.avail_out = (uInt)room;
+        FUZZ_CHECK(deflateInit2(&z, 1, Z_DEFLATED, 31, 8, 0) == Z_OK);
+        FUZZ_CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
+        deflateEnd(&z);
+        n = z.total_out;
+    }
+    le(b + 0x1f4, 4, (0x1000 - 1024) / 16);
+    le(b + 0x248, 4, 0x400);
+    le(b + 0x24c, 4, n);
+    return 0x1000;
+}
+
 static void multiboot_header(uint8_t *b, uint32_t flags)
 {
     le(b, 4, 0x1badb002);
@@ -123,7 +150,7 @@ static size_t sample(uint64_t seed, uint8_t *buf, size_t room)
     (void)room;
     switch (seed & 3) {
     case 0:
-        return sample_bzimage(seed >> 8, buf);
+        return (seed & 4 ? sample_packed : sample_bzimage)(seed >> 8, buf);
     case 1:
         return sample_elf(seed >> 8, buf);
     case 2:
@@ -145,11 +172,14 @@ static void one(struct fuzz *f)
         .mmio64_len = 0x400000000,
     };
     struct boot_source src = {.append = "console=ttyS0", .acpi = &acpi};
+    static const enum boot_unpack by[] = {BOOT_UNPACK_AUTO, BOOT_UNPACK_HOST,
+                                          BOOT_UNPACK_AUTO, BOOT_UNPACK_GUEST};
     int fd = memfd_create("kernel", MFD_CLOEXEC);
     struct boot_state out;
     struct error err = {0};
     char path[64];
 
+    src.unpack = by[f->len >> 3 & 3];
     FUZZ_CHECK(fd >= 0);
     FUZZ_CHECK(write(fd, f->data, f->len) == (ssize_t)f->len);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);

@@ -2,8 +2,12 @@
 /* boot_load.c - claims about what the loaders leave for a kernel's entry. */
 #include <errno.h>
 #include <stdlib.h>
+#include <lz4.h>
+#include <lzma.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
 
 #include "boot/boot.h"
 
@@ -27,7 +31,8 @@ static void le(uint8_t *p, unsigned bytes, uint64_t v)
 }
 
 /* The file, loaded; the result. */
-static int load(struct bench *b, const void *file, size_t len)
+static int load_by(struct bench *b, const void *file, size_t len,
+                   enum boot_unpack unpack)
 {
     int fd = memfd_create("kernel", MFD_CLOEXEC), rc;
     char path[64];
@@ -42,6 +47,7 @@ static int load(struct bench *b, const void *file, size_t len)
                                    .mmio64_base = 0x400000000,
                                    .mmio64_len = 0x400000000};
     b->src.append = "a b";
+    b->src.unpack = unpack;
     b->src.acpi = &b->acpi;
     CHECK_EQ(write(fd, file, len), len);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -50,6 +56,11 @@ static int load(struct bench *b, const void *file, size_t len)
     boot_close(&b->src);
     close(fd);
     return rc;
+}
+
+static int load(struct bench *b, const void *file, size_t len)
+{
+    return load_by(b, file, len, BOOT_UNPACK_AUTO);
 }
 
 static uint64_t get(struct bench *b, gpa_t at, unsigned bytes)
@@ -117,6 +128,176 @@ static void one_without_a_64_bit_entry_in_32_bits(void)
     CHECK_EQ(get(&b, BOOT_PARAMS + 0x228, 4), BOOT_CMDLINE);
     CHECK_EQ(get(&b, BOOT_CMDLINE, 4), 0x622061); /* "a b" */
     CHECK(get(&b, BOOT_PARAMS + 0x1e8, 1) >= 4);  /* the memory map */
+    guest_mem_fini(&b.mem);
+}
+
+/* An ELF kernel at 16 MiB with a PVH note: 0x1000010. */
+static size_t elf(uint8_t *f)
+{
+    static const uint8_t note[] = {4, 0, 0,   0,   4,   0, 0,    0, 18, 0,
+                                   0, 0, 'X', 'e', 'n', 0, 0x10, 0, 0,  1};
+    size_t len = 0x1000;
+
+    memset(f, 0, len);
+    memcpy(f, "\x7f\x45LF\x02\x01\x01", 7);
+    f[16] = 2;
+    f[18] = 62;
+    f[32] = 64;
+    f[54] = 56;
+    f[56] = 2;
+    le(f + 64, 4, 1);
+    le(f + 64 + 8, 8, 0x200);
+    le(f + 64 + 24, 8, 0x1000000);
+    le(f + 64 + 32, 8, 0x100);
+    le(f + 64 + 40, 8, 0x2000);
+    memset(f + 0x200, 0xab, 0x100);
+    le(f + 120, 4, 4);
+    le(f + 120 + 8, 8, 0x100);
+    le(f + 120 + 32, 8, sizeof(note));
+    le(f + 120 + 48, 8, 4);
+    memcpy(f + 0x100, note, sizeof(note));
+    return len;
+}
+
+static size_t pack_gzip(const uint8_t *in, size_t len, uint8_t *out, size_t n)
+{
+    z_stream z = {.next_in = (uint8_t *)(uintptr_t)in, .avail_in = len};
+
+    z.next_out = out;
+    z.avail_out = n;
+    CHECK_EQ(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, 0), Z_OK);
+    CHECK_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
+    deflateEnd(&z);
+    return z.total_out;
+}
+
+static size_t pack_xz(const uint8_t *in, size_t len, uint8_t *out, size_t n)
+{
+    size_t done = 0;
+
+    CHECK_EQ(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC32, NULL, in, len, out,
+                                     &done, n),
+             LZMA_OK);
+    return done;
+}
+
+static size_t pack_lzma(const uint8_t *in, size_t len, uint8_t *out, size_t n)
+{
+    lzma_stream s = LZMA_STREAM_INIT;
+    lzma_options_lzma o;
+
+    lzma_lzma_preset(&o, 6);
+    CHECK_EQ(lzma_alone_encoder(&s, &o), LZMA_OK);
+    s.next_in = in;
+    s.avail_in = len;
+    s.next_out = out;
+    s.avail_out = n;
+    CHECK_EQ(lzma_code(&s, LZMA_FINISH), LZMA_STREAM_END);
+    lzma_end(&s);
+    return s.total_out;
+}
+
+static size_t pack_lz4(const uint8_t *in, size_t len, uint8_t *out, size_t n)
+{
+    int part = LZ4_compress_default((const char *)in, (char *)out + 8, (int)len,
+                                    (int)n - 8);
+
+    memcpy(out, "\x02\x21\x4c\x18", 4);
+    le(out + 4, 4, (uint64_t)part);
+    return (size_t)part + 8;
+}
+
+static size_t pack_zstd(const uint8_t *in, size_t len, uint8_t *out, size_t n)
+{
+    return ZSTD_compress(out, n, in, len, 3);
+}
+
+typedef size_t pack_fn(const uint8_t *in, size_t len, uint8_t *out, size_t n);
+
+/* A bzImage that carries that ELF; returns where its packed part begins. */
+static uint8_t *packed_bzimage(uint8_t f[0x2000], pack_fn *pack, size_t *len)
+{
+    uint8_t e[0x1000], *at = f + 0x1000;
+
+    bzimage(f, true);
+    *len = pack(e, elf(e), at, 0xf00);
+    if (pack != pack_gzip) { /* which has it already */
+        le(at + *len, 4, sizeof(e));
+        *len += 4;
+    }
+    le(f + 0x248, 4, 0xc00);
+    le(f + 0x24c, 4, *len);
+    return at;
+}
+
+static void a_packed_kernel_is_entered_by_pvh(void)
+{
+    static pack_fn *const packs[] = {pack_gzip, pack_xz, pack_lzma, pack_lz4,
+                                     pack_zstd};
+    uint8_t f[0x2000];
+    struct bench b;
+    size_t len;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(packs); i++) {
+        for (unsigned by = BOOT_UNPACK_HOST; by <= BOOT_UNPACK_AUTO; by++) {
+            packed_bzimage(f, packs[i], &len);
+            CHECK_EQ(load_by(&b, f, sizeof(f), by), 0);
+            CHECK_EQ(b.out.mode, BOOT_PROT);
+            CHECK_EQ(b.out.rip, 0x1000010);
+            CHECK_EQ(b.out.rbx, BOOT_PVH_INFO);
+            CHECK_EQ(get(&b, 0x1000000, 1), 0xab);
+            CHECK_EQ(get(&b, 0x1001fff, 1), 0);
+            CHECK_EQ(get(&b, BOOT_CMDLINE, 4), 0x622061);
+            guest_mem_fini(&b.mem);
+        }
+        CHECK_EQ(load_by(&b, f, sizeof(f), BOOT_UNPACK_GUEST), 0);
+        CHECK_EQ(b.out.mode, BOOT_LONG);
+        CHECK_EQ(b.out.rip, 0x1000200);
+        guest_mem_fini(&b.mem);
+    }
+}
+
+/* One byte anywhere in what is packed, its place or its size. */
+static void a_damaged_one_unpacks_itself(void)
+{
+    static pack_fn *const packs[] = {pack_gzip, pack_xz, pack_lz4, pack_zstd};
+    uint8_t f[0x2000], *at;
+    struct bench b;
+    size_t len;
+    int rc;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(packs); i++) {
+        at = packed_bzimage(f, packs[i], &len);
+        for (size_t k = 0; k < len; k += 7) {
+            at[k] ^= 0x55;
+            CHECK_EQ(load(&b, f, sizeof(f)), 0);
+            CHECK(b.out.rip == 0x1000200 || b.out.mode == BOOT_PROT);
+            guest_mem_fini(&b.mem);
+            rc = load_by(&b, f, sizeof(f), BOOT_UNPACK_HOST);
+            CHECK(!rc || (rc == -EINVAL && strstr(b.err.msg, "--unpack")) ||
+                  b.err.msg[0]);
+            guest_mem_fini(&b.mem);
+            at[k] ^= 0x55;
+        }
+        at[0] ^= 0x55; /* of no format */
+        CHECK_EQ(load(&b, f, sizeof(f)), 0);
+        CHECK_EQ(b.out.rip, 0x1000200);
+        CHECK_EQ(b.out.mode, BOOT_LONG);
+        CHECK_EQ(b.out.rbx, 0);
+        guest_mem_fini(&b.mem);
+    }
+    for (unsigned off = 0x248; off < 0x250; off += 4) {
+        packed_bzimage(f, pack_zstd, &len);
+        le(f + off, 4, 0xfffffff0);
+        CHECK_EQ(load(&b, f, sizeof(f)), 0);
+        CHECK_EQ(b.out.rip, 0x1000200);
+        guest_mem_fini(&b.mem);
+        CHECK_EQ(load_by(&b, f, sizeof(f), BOOT_UNPACK_HOST), -EINVAL);
+        guest_mem_fini(&b.mem);
+    }
+    at = packed_bzimage(f, pack_zstd, &len);
+    le(at + len - 4, 4, 0xffffffff); /* larger than memory */
+    CHECK_EQ(load_by(&b, f, sizeof(f), BOOT_UNPACK_HOST), -EINVAL);
     guest_mem_fini(&b.mem);
 }
 
@@ -224,6 +405,8 @@ int main(void)
 {
     RUN(a_bzimage_is_entered_in_64_bits);
     RUN(one_without_a_64_bit_entry_in_32_bits);
+    RUN(a_packed_kernel_is_entered_by_pvh);
+    RUN(a_damaged_one_unpacks_itself);
     RUN(a_multiboot_kernel_finds_its_magic);
     RUN(acpi_tables_can_be_elsewhere);
     RUN(firmware_is_in_rom_and_in_ram);
