@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio_hand.h - a board with a PCI bus, and a virtio driver by hand: queues
- * of eight descriptors, rings where the test can see them.
+ * of eight descriptors, if the test says nothing else, rings where it can see
+ * them.
  */
 #pragma once
 
@@ -13,7 +14,9 @@
 #include "test.h"
 
 #define HAND_RAM  (4 * MiB)
+#ifndef HAND_SIZE
 #define HAND_SIZE 8u
+#endif
 #define RING(q)   (0x10000ull + 0x4000 * (q))
 #define AVAIL(q)  (RING(q) + 0x1000)
 #define USED(q)   (RING(q) + 0x2000)

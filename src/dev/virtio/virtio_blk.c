@@ -269,18 +269,18 @@ static uint32_t blk_complete(struct virtio_blk *b)
     return queues;
 }
 
-static uint32_t blk_waiting(struct virtio_blk *b)
+static uint32_t blk_deaf(struct virtio_blk *b)
 {
     uint32_t queues = 0;
 
     for (unsigned i = 0; i < b->v.queues && virtio_running(&b->v); i++)
-        queues |= virtq_waiting(&b->v.q[i]) ? BIT(i) : 0;
+        queues |= virtq_deaf(&b->v.q[i]) ? BIT(i) : 0;
     return queues;
 }
 
 /*
  * Takes what is on these queues, and completes what is done. As that makes
- * places in the pool, it then looks at those who may have waited for one.
+ * places in the pool, it then looks at those that were left for want of one.
  */
 static void blk_pump(struct virtio_blk *b, uint32_t look)
 {
@@ -301,7 +301,7 @@ static void blk_pump(struct virtio_blk *b, uint32_t look)
         disk_queue_go(&b->io);
         done = blk_complete(b);
         tell |= done;
-        look = done ? blk_waiting(b) : 0;
+        look = done || !budget ? blk_deaf(b) : 0;
     } while (look && budget);
     if (look && !budget)
         disk_queue_poke(&b->io);
@@ -319,7 +319,7 @@ static void blk_ready(struct disk_queue *q)
 {
     struct virtio_blk *b = container_of(q, struct virtio_blk, io);
 
-    blk_pump(b, blk_waiting(b));
+    blk_pump(b, blk_deaf(b));
 }
 
 static void blk_stop(struct virtio *v)
@@ -387,6 +387,8 @@ void virtio_blk_drain(struct virtio_blk *b)
     for (unsigned i = 0; i < b->v.queues; i++)
         if (done & BIT(i))
             virtio_signal(&b->v, i);
+    if (blk_deaf(b))
+        disk_queue_poke(&b->io); /* for when the machine goes on */
 }
 
 static void virtio_blk_save(struct device *d, struct state_writer *w)

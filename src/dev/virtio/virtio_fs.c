@@ -74,10 +74,18 @@ static void req_serve(struct virtio_fs *f, struct virtio_fs_req *r)
     r->written = share_serve(f->share, &m);
 }
 
+/* fs_done() is to look at everything. */
+static void fs_poke(struct virtio_fs *f)
+{
+    uint64_t one = 1;
+
+    if (write(f->done_fd.fd, &one, sizeof(one)) < 0)
+        return; /* full: it is readable anyway */
+}
+
 static void *fs_worker(void *arg)
 {
     struct virtio_fs *f = arg;
-    uint64_t one = 1;
 
     share_thread();
     fence_thread(VIRTIO_FS_NEEDS, FENCE_CAPS_FILES);
@@ -102,8 +110,7 @@ static void *fs_worker(void *arg)
         *f->done_end = r;
         f->done_end = &r->next;
         pthread_cond_broadcast(&f->idle);
-        if (write(f->done_fd.fd, &one, sizeof(one)) < 0)
-            continue; /* full: it is readable anyway */
+        fs_poke(f);
     }
     pthread_mutex_unlock(&f->lock);
     return NULL;
@@ -208,9 +215,9 @@ static void fs_done(struct loop_fd *lf, uint32_t events)
     if (read(lf->fd, &n, sizeof(n)) < 0)
         return;
     fs_complete(f);
-    /* Requests may have waited for a place in the pool. */
+    /* Who was left for want of a place in the pool. */
     for (unsigned i = 0; i < f->v.queues && virtio_running(&f->v); i++)
-        if (virtq_waiting(&f->v.q[i]))
+        if (virtq_deaf(&f->v.q[i]))
             fs_notify(&f->v, i);
 }
 
@@ -261,6 +268,7 @@ void virtio_fs_drain(struct virtio_fs *f)
         pthread_cond_wait(&f->idle, &f->lock);
     pthread_mutex_unlock(&f->lock);
     fs_complete(f);
+    fs_poke(f); /* who was left is for when the machine goes on */
 }
 
 static void virtio_fs_save(struct device *d, struct state_writer *w)

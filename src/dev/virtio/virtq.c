@@ -173,6 +173,7 @@ int virtq_pop(struct virtq *q, struct virtq_chain *c)
     if (table_walk(q, c, q->desc, q->size, head, false))
         return -EINVAL;
     q->last_avail++;
+    q->deaf = true;
     return 1;
 }
 
@@ -235,11 +236,17 @@ bool virtq_want_kicks(struct virtq *q, bool on)
         ring_put16(q, q->used, on ? 0 : USED_NO_NOTIFY);
     else if (on)
         ring_put16(q, q->used + 4 + 8 * q->size, q->last_avail);
+    q->deaf = !on;
     if (!on)
         return false;
     /* Our wish before the look; pairs with the driver's barrier. */
     atomic_thread_fence(memory_order_seq_cst);
     return virtq_waiting(q) != 0;
+}
+
+bool virtq_deaf(const struct virtq *q)
+{
+    return q->ready && !q->broken && q->deaf;
 }
 
 bool virtq_want_more(struct virtq *q)

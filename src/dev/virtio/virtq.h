@@ -33,6 +33,7 @@ struct virtq {
     uint16_t used_idx;   /* next slot of the used ring */
     uint16_t signalled;  /* used_idx at the last interrupt */
     bool signalled_valid;
+    bool deaf;     /* a chain may come without a kick */
     uint16_t msix; /* vector, 0xffff: none */
 };
 
@@ -73,7 +74,11 @@ bool virtq_should_signal(struct virtq *q);
  * in while switching on; look again.
  */
 bool virtq_want_kicks(struct virtq *q, bool on);
-
+/*
+ * Chains were popped and no kicks asked for since: whoever stopped there, for
+ * want of room or time, has to come back, even if nothing waits now.
+ */
+bool virtq_deaf(const struct virtq *q);
 /*
  * The chains that wait are too few: tell about the next that comes. True: it
  * came meanwhile.
