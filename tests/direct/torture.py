@@ -69,10 +69,10 @@ print(jit.status())
 """
 
 
-def built(d):
+def built(d, programs=PROGRAMS):
     """The programs, for the guest."""
     files = []
-    for name in PROGRAMS:
+    for name in programs:
         files.append(os.path.join(d, "t-" + name))
         p = subprocess.run(["gcc"] + CFLAGS + ["-o", files[-1], os.path.join(
             HERE, "guest", name + ".c")], stderr=subprocess.PIPE)
@@ -111,14 +111,14 @@ def native(path):
     return total
 
 
-def boot(d, program, engine, cpus, files, scale, lua):
+def boot(d, program, engine, cpus, files, scale, lua, *options):
     script = SETUP + "".join(f"t {os.path.basename(f)} {scale}\n"
                              for f in files)
     if lua:
         script += ("t ld-linux-x86-64.so.2 --library-path /bin "
                    "/bin/luajit /bin/t.lua\n")
     cmd = command(d, "--engine", engine, "--cpus", str(cpus), "--memory", "1G",
-                  "--stats", "json:" + d + "/stats", script=script,
+                  "--stats", "json:" + d + "/stats", *options, script=script,
                   files=files + lua)
     cmd[0] = program
     p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -148,4 +148,20 @@ def torture(machines, scale=1, with_lua=False):
                     raise AssertionError(f"nothing ran natively: {ran}")
             if ran["direct-runs"] < least:
                 raise AssertionError(f"little ran natively: {ran}")
+    return test
+
+
+def checked_torture(programs, with_lua=False):
+    """Each native stretch again, by the interpreter: --direct-check."""
+    def test(d):
+        files = built(d, programs)
+        lua = lua_files(d) if with_lua else []
+        boot(d, PROGRAM, "trap", 1, files, 1, lua, "--direct-check")
+        ran = native(d + "/stats")
+        same, not_ = (ran.get("direct-" + n, 0)
+                      for n in ("compared", "not-compared"))
+        if same < 1000 * len(files) or not_ > same / 10:
+            raise AssertionError(f"little was compared: {ran}")
+        print(f"# direct: {same} stretches compared, {not_} not",
+              file=sys.stderr)
     return test

@@ -34,10 +34,10 @@ enum found {
 
 /* --- ref --- */
 
-static bool same_but_call(const uint64_t *a, const uint64_t *b)
+static bool same_but(unsigned lost, const uint64_t *a, const uint64_t *b)
 {
     for (unsigned i = 0; i < 16; i++)
-        if (i != R_RCX && i != R_R11 && a[i] != b[i])
+        if (!(lost & 1u << i) && a[i] != b[i])
             return false;
     return true;
 }
@@ -47,10 +47,8 @@ static bool wanted(const struct vcpu *ref)
 {
     const struct check *c = container_of(ref->debug, struct check, debug);
 
-    if (!memcmp(ref->gpr, c->native.gpr, sizeof(c->native.gpr)))
+    if (same_but(c->lost, ref->gpr, c->native.gpr))
         return true;
-    if (c->call)
-        return same_but_call(ref->gpr, c->native.gpr);
     return unlikely(c->rep.on) &&
            check_rep_between(&c->rep, ref->gpr, ref->rflags & FLAG_DF,
                              c->native.gpr);
@@ -165,6 +163,23 @@ static bool note_close(struct check *c, const struct check_state *s,
 }
 
 /*
+ * The host's #XM has left its reasons in MXCSR. The vCPU runs the instruction
+ * again, interpreted; ref has not run it yet.
+ */
+static uint32_t xm_reasons(const struct check *c)
+{
+    uint32_t mxcsr = c->native.fpu.mxcsr;
+
+    return c->next == DIRECT_STEP ? mxcsr & ~(mxcsr >> 7) & 0x3f : 0;
+}
+
+static void ref_state(const struct check *c, struct check_state *s)
+{
+    check_state_get(c->ref, s);
+    s->fpu.mxcsr |= xm_reasons(c);
+}
+
+/*
  * ref is where the native code stopped, by RIP and general registers, or
  * about to do a part of a REP. Is all the same?
  */
@@ -177,7 +192,7 @@ static bool all_same(struct check *c)
     struct check_state s;
     unsigned differ;
 
-    check_state_get(ref, &s);
+    ref_state(c, &s);
     differ = check_state_differ(&c->native, &s, 0);
     /* before a REP the registers are to differ */
     if ((n ? differ & ~CHECK_GPR : differ) == CHECK_FLAGS) {
@@ -188,7 +203,7 @@ static bool all_same(struct check *c)
     if (n) {
         if (!rep_part(c, n))
             return note_close(c, &s, insns, CHECK_RIP);
-        check_state_get(ref, &s);
+        ref_state(c, &s);
         /* what a comparison leaves in the middle is the CPU's business */
         if (c->rep.compares)
             undefined = FLAG_STATUS;
@@ -220,10 +235,9 @@ static bool meets(struct check *c)
 {
     if (c->ref->rip != c->native.rip || !wanted(c->ref))
         return false;
-    if (c->call) {
-        c->native.gpr[R_RCX] = c->ref->gpr[R_RCX];
-        c->native.gpr[R_R11] = c->ref->gpr[R_R11];
-    }
+    for (unsigned i = 0; i < 16; i++)
+        if (c->lost & 1u << i)
+            c->native.gpr[i] = c->ref->gpr[i];
     return all_same(c);
 }
 
@@ -355,7 +369,8 @@ static void stopped_at(struct check *c, struct vcpu *cpu, gva_t at)
     unsigned len = (unsigned)MIN(PAGE_SIZE - (at & PAGE_OFFSET), 15);
     gpa_t gpa;
 
-    c->rep.on = c->call = false;
+    c->rep.on = false;
+    c->lost = at - VSYSCALL < PAGE_SIZE ? 1u << R_RAX : 0;
     c->break_page = UINT64_MAX;
     if (!peek_gpa(cpu, at, &gpa))
         return;
@@ -364,8 +379,9 @@ static void stopped_at(struct check *c, struct vcpu *cpu, gva_t at)
     if (peek(cpu, at, bytes, len) < len)
         return;
     c->rep = check_rep_at(bytes, len);
-    c->call = c->next == DIRECT_STEP && bytes[0] == 0x0f &&
-              (len < 2 || bytes[1] == 0x05);
+    if (c->next == DIRECT_STEP && bytes[0] == 0x0f &&
+        (len < 2 || bytes[1] == 0x05))
+        c->lost = 1u << R_RCX | 1u << R_R11; /* a SYSCALL that was begun */
 }
 
 static bool compare(struct check *c, struct vcpu *cpu, uint64_t most)

@@ -104,8 +104,7 @@ struct check {
     struct check_state from, native;
     const struct shadow_space *full; /* check_full() */
     struct check_rep rep;
-    bool
-        call; /* a SYSCALL that was begun: its RCX and R11 are not the code's */
+    unsigned lost;    /* general registers that the host's kernel took, bits */
     uint64_t began;   /* TSC */
     uint64_t stopped; /* native code, until then, by CTR_* */
     uint64_t insns;   /* ref's, when it began */

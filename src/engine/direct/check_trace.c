@@ -21,10 +21,21 @@ _Static_assert((uint32_t)ZYDIS_CPUFLAG_CF == FLAG_CF &&
                    (uint32_t)ZYDIS_CPUFLAG_OF == FLAG_OF,
                "Zydis has flags where RFLAGS has them");
 
-/* doc/direct.md: "Known differences from hardware". */
-static bool known_to_differ(ZydisMnemonic m)
+/* Prefix 66 before a near branch: 16 bits of RIP for AMD, nothing for Intel. */
+static bool amd_cuts_rip(const ZydisDecodedInstruction *z)
 {
-    switch (m) {
+    return z->machine_mode == ZYDIS_MACHINE_MODE_LONG_64 &&
+           (z->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) &&
+           (z->meta.category == ZYDIS_CATEGORY_UNCOND_BR ||
+            z->meta.category == ZYDIS_CATEGORY_COND_BR ||
+            z->meta.category == ZYDIS_CATEGORY_CALL ||
+            z->meta.category == ZYDIS_CATEGORY_RET);
+}
+
+/* doc/direct.md: "Known differences from hardware". */
+static bool known_to_differ(const ZydisDecodedInstruction *z)
+{
+    switch (z->mnemonic) {
     case ZYDIS_MNEMONIC_RDPID:
     case ZYDIS_MNEMONIC_RDTSC:
     case ZYDIS_MNEMONIC_RDTSCP:
@@ -41,7 +52,7 @@ static bool known_to_differ(ZydisMnemonic m)
     case ZYDIS_MNEMONIC_VERW:
         return true;
     default:
-        return false;
+        return amd_cuts_rip(z);
     }
 }
 
@@ -94,7 +105,7 @@ static void look(struct vcpu *ref, struct check_trace *t)
     if (ZYAN_FAILED(ZydisDecoderDecodeInstruction(&d, NULL, in->bytes,
                                                   sizeof(in->bytes), &z)))
         return;
-    t->differs |= known_to_differ(z.mnemonic);
+    t->differs |= known_to_differ(&z);
     flags_after(t, &z);
 }
 

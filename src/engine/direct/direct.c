@@ -193,11 +193,12 @@ static bool stop_fault(struct vcpu *cpu, struct stub *s,
 /* The system call's own instruction is to be run. */
 static void rewind_call(struct vcpu *cpu, const struct stub_frame *f)
 {
-    uint64_t vsyscall = 0xffffffffff600000ull;
-
     cpu->stats.count[CTR_DIRECT_CALL]++;
-    if (f->address - vsyscall < PAGE_SIZE) {
-        /* the host has returned from a page that is not the guest's */
+    if (f->address - VSYSCALL < PAGE_SIZE) {
+        /*
+         * The host has returned from a page that is not the guest's. RAX is
+         * lost: it was to get the result.
+         */
         cpu->rip = f->address;
         cpu->gpr[R_RSP] -= 8;
         return;

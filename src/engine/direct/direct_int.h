@@ -24,6 +24,9 @@ struct policy {
 _Static_assert(STUB_KICK_SIGNAL == VCPU_KICK_SIGNAL,
                "vcpu_attn_set() sends it");
 
+/* The page of Linux's oldest user-mode calls, at one place for all. */
+#define VSYSCALL 0xffffffffff600000ull
+
 /* RFLAGS that user mode can change with IOPL 0. */
 #define USER_FLAGS                                                             \
     (FLAG_STATUS | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID)
