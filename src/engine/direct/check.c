@@ -313,14 +313,15 @@ static void report(struct check *c, enum found found)
 }
 
 /* Something in the whole of it is known to do something else. */
-static bool known(struct check *c)
+static bool known(struct check *c, enum found found)
 {
     struct check_trace t;
 
     if (done(c) > CHUNK)
         return false;
     check_trace_to(c, done(c), NULL, true, &t);
-    return t.differs;
+    check_trace_next(c, &t);
+    return t.differs || (found == FOUND_SAME && t.chooses);
 }
 
 /* --- for direct.c --- */
@@ -400,7 +401,7 @@ static bool compare(struct check *c, struct vcpu *cpu, uint64_t most)
         cpu->stats.count[CTR_CHECK_INSNS] += insns;
         return true;
     }
-    if (found == FOUND_CANNOT || known(c)) {
+    if (found == FOUND_CANNOT || known(c, found)) {
         cpu->stats.count[CTR_CHECK_SKIPPED]++;
         return true;
     }

@@ -141,6 +141,7 @@ struct check_trace {
     unsigned count;     /* of all that were looked at */
     uint64_t undefined; /* status flags that the last ones left so */
     bool differs;       /* there was one that is known to differ */
+    bool chooses; /* the last one: which of two faults is the CPU's choice */
 };
 
 /*

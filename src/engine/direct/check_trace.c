@@ -32,6 +32,23 @@ static bool amd_cuts_rip(const ZydisDecodedInstruction *z)
             z->meta.category == ZYDIS_CATEGORY_RET);
 }
 
+/* With prefixes: its beginning cannot be told from RIP. */
+static bool is_long_int3(const ZydisDecodedInstruction *z)
+{
+    return z->mnemonic == ZYDIS_MNEMONIC_INT3 && z->length > 1;
+}
+
+/* Two accesses, and nobody says which comes first. */
+static bool may_choose(const ZydisDecodedInstruction *z,
+                       const ZydisDecodedOperand *op)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < z->operand_count; i++)
+        n += op[i].type == ZYDIS_OPERAND_TYPE_MEMORY;
+    return n > 1 || z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+}
+
 /* doc/direct.md: "Known differences from hardware". */
 static bool known_to_differ(const ZydisDecodedInstruction *z)
 {
@@ -50,9 +67,13 @@ static bool known_to_differ(const ZydisDecodedInstruction *z)
     case ZYDIS_MNEMONIC_LAR:
     case ZYDIS_MNEMONIC_VERR:
     case ZYDIS_MNEMONIC_VERW:
+    /* have written a part of it when they fault */
+    case ZYDIS_MNEMONIC_ENTER:
+    case ZYDIS_MNEMONIC_PUSHA:
+    case ZYDIS_MNEMONIC_PUSHAD:
         return true;
     default:
-        return amd_cuts_rip(z);
+        return amd_cuts_rip(z) || is_long_int3(z);
     }
 }
 
@@ -92,6 +113,7 @@ static void look(struct vcpu *ref, struct check_trace *t)
     struct check_insn *in = &t->last[t->count++ % CHECK_LAST];
     gva_t at = ref->rip + ref->seg_base[SEG_CS];
     bool wide = ref->code_width == 8;
+    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
     ZydisDecodedInstruction z;
     ZydisDecoder d;
 
@@ -102,10 +124,13 @@ static void look(struct vcpu *ref, struct check_trace *t)
                      wide ? ZYDIS_MACHINE_MODE_LONG_64
                           : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
                      wide ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
-    if (ZYAN_FAILED(ZydisDecoderDecodeInstruction(&d, NULL, in->bytes,
-                                                  sizeof(in->bytes), &z)))
+    if (ZYAN_FAILED(
+            ZydisDecoderDecodeFull(&d, in->bytes, sizeof(in->bytes), &z, op)))
         return;
     t->differs |= known_to_differ(&z);
+    /* a branch, say, by a flag that is undefined */
+    t->differs |= z.cpu_flags && (z.cpu_flags->tested & t->undefined);
+    t->chooses = may_choose(&z, op);
     flags_after(t, &z);
 }
 
