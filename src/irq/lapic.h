@@ -23,8 +23,6 @@ struct lapic_cpu_ops {
     uint64_t (*tsc_to_ns)(void *cpu, uint64_t tsc_delta);
     /* Optional: where the register page is, or LAPIC_PAGE_OFF. */
     void (*page)(void *cpu, uint64_t gpa);
-    /* Optional: the rate of the count before it is divided; else 1 GHz. */
-    uint32_t (*timer_hz)(void *cpu);
 };
 
 struct lapic;

@@ -2,9 +2,9 @@
 /*
  * lapic_timer.c - the APIC timer: one-shot, periodic, TSC deadline.
  *                                                        [SDM 3A 11.5.4]
- * It counts the core crystal's cycles, as CPUID leaf 0x15 has them, because
- * Linux takes its rate from there. Nothing counts; the current count is
- * computed when it is read.
+ * It counts nanoseconds: the core crystal's cycles, as CPUID leaf 0x15 has
+ * them, because Linux takes its rate from there; and KVM's APICs do. Nothing
+ * counts; the current count is computed when it is read.
  */
 #include "irq/lapic_int.h"
 
@@ -15,7 +15,6 @@
 
 /* A guest's tiny period must not keep the event thread busy. */
 #define PERIOD_MIN_NS 20000ull
-#define NS_PER_S      1000000000ull
 
 static uint32_t timer_mode(const struct lapic *l)
 {
@@ -34,30 +33,15 @@ static uint64_t timer_divisor(const struct lapic *l)
     return code == 7 ? 1 : 2ull << code;
 }
 
-static uint64_t timer_hz(const struct lapic *l)
-{
-    uint32_t hz = l->cpu_ops->timer_hz ? l->cpu_ops->timer_hz(l->cpu) : 0;
-
-    return hz ? hz : NS_PER_S;
-}
-
 /* What `count` takes, in ns. */
 static uint64_t timer_ns(const struct lapic *l, uint64_t count)
 {
-    unsigned __int128 cycles = count * timer_divisor(l);
-
-    return (uint64_t)(cycles * NS_PER_S / timer_hz(l));
+    return count * timer_divisor(l);
 }
 
-static uint64_t timer_cycles(const struct lapic *l, uint64_t ns)
-{
-    return (uint64_t)((unsigned __int128)ns * timer_hz(l) / NS_PER_S);
-}
-
-/* Of a count of 1 at a fast clock, too: not 0, which is no period at all. */
 static uint64_t timer_period(const struct lapic *l)
 {
-    return l->timer_init ? MAX(timer_ns(l, l->timer_init), 1) : 0;
+    return timer_ns(l, l->timer_init);
 }
 
 static uint64_t timer_now(const struct lapic *l)
@@ -76,7 +60,7 @@ uint32_t lapic_timer_count(struct lapic *l)
         done %= period;
     else if (done >= period)
         return 0;
-    count = timer_cycles(l, done) / timer_divisor(l);
+    count = done / timer_divisor(l);
     return l->timer_init - (uint32_t)MIN(count, l->timer_init);
 }
 

@@ -148,13 +148,6 @@ static uint64_t glue_tsc_to_ns(void *ctx, uint64_t delta)
     return (uint64_t)((unsigned __int128)delta * 1000000 / mc->cpu.tsc_khz);
 }
 
-static uint32_t glue_timer_hz(void *ctx)
-{
-    struct machine_cpu *mc = ctx;
-
-    return cpu_crystal_hz(&mc->cpu);
-}
-
 /* On the vCPU's own thread (WRMSR), or while it is parked (reset). */
 static void glue_page(void *ctx, uint64_t gpa)
 {
@@ -175,5 +168,4 @@ const struct lapic_cpu_ops machine_lapic_ops = {
     .tsc = glue_tsc,
     .tsc_to_ns = glue_tsc_to_ns,
     .page = glue_page,
-    .timer_hz = glue_timer_hz,
 };

@@ -492,11 +492,32 @@ uint64_t cpu_xcr0_allowed(const struct cpu_model *m)
  */
 #define CPU_SIGNATURE 0x000a06f3u
 
-uint32_t cpu_crystal_hz(const struct vcpu *cpu)
+/*
+ * The crystal is the local APIC's timer's clock: 1 GHz, which is KVM's too.
+ * Linux takes the TSC's rate from crystal and ratio, in kHz and 32 bits, so
+ * of those within 0.2% of that the one with which it comes out best: exact,
+ * or 1 or 2 kHz off where the ratio is a whole number.
+ */
+static void leaf_15(const struct vcpu *cpu, struct cpuid_regs *r)
 {
-    uint64_t hz = (uint64_t)cpu->tsc_khz * 1000;
+    const uint64_t ghz = 1000000;
+    uint64_t khz = cpu->tsc_khz, best = UINT64_MAX;
 
-    return hz <= UINT32_MAX ? (uint32_t)hz : (uint32_t)(hz / 2);
+    for (uint64_t den = 1; khz && best; den++) {
+        uint64_t num = MAX((khz * den + ghz / 2) / ghz, 1);
+        uint64_t crystal = (khz * den + num / 2) / num;
+        uint64_t shown = crystal * num / den;
+        uint64_t off = MAX(shown, khz) - MIN(shown, khz);
+
+        if (num > UINT32_MAX / (ghz + ghz / 500))
+            break;
+        if (crystal - ghz + ghz / 500 > ghz / 250 || off >= best)
+            continue;
+        best = off;
+        r->eax = (uint32_t)den;
+        r->ebx = (uint32_t)num;
+        r->ecx = (uint32_t)crystal * 1000;
+    }
 }
 
 static void features_show(const struct vcpu *cpu, uint32_t leaf, uint32_t sub,
@@ -662,15 +683,7 @@ static void leaf_basic(const struct vcpu *cpu, uint32_t leaf, uint32_t sub,
         leaf_d(cpu, sub, r);
         break;
     case 0x15:
-        /*
-         * The ratio is 1 so that Linux's kHz come out exact. It also takes
-         * the crystal for the APIC timer's clock, which it is.
-         */
-        if (!cpu->tsc_khz)
-            break;
-        r->ecx = cpu_crystal_hz(cpu);
-        r->eax = 1;
-        r->ebx = (uint64_t)cpu->tsc_khz * 1000 <= UINT32_MAX ? 1 : 2;
+        leaf_15(cpu, r);
         break;
     case 0x16:
         r->eax = r->ebx = cpu->tsc_khz / 1000;

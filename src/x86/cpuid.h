@@ -91,9 +91,3 @@ uint64_t cpu_xcr0_allowed(const struct cpu_model *m);
 /* CPUID as the guest sees it now: also depends on CR4, XCR0 and APIC_BASE. */
 struct cpuid_regs cpuid_query(const struct vcpu *cpu, uint32_t leaf,
                               uint32_t subleaf);
-
-/*
- * The core crystal clock that leaf 0x15 reports, in Hz; the local APIC's
- * timer counts at this rate. 0: not reported.
- */
-uint32_t cpu_crystal_hz(const struct vcpu *cpu);
