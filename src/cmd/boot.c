@@ -90,6 +90,16 @@ static void engine_list(void)
         printf("%-14s%s\n", engines[i]->name, engines[i]->summary);
 }
 
+static int boot_apic(void *ctx, const char *v, struct error *err)
+{
+    struct boot_args *a = ctx;
+
+    if (strcmp(v, "kernel") && strcmp(v, "user"))
+        return error_set(err, EINVAL, "--apic %s: kernel or user", v);
+    a->cfg.user_apics = *v == 'u';
+    return 0;
+}
+
 static int boot_engine(void *ctx, const char *v, struct error *err)
 {
     struct boot_args *a = ctx;
@@ -271,6 +281,10 @@ static const struct option_spec boot_options[] = {
      "auto (the default), kvm, interp, trap,\n"
      "interp-plain, or help",
      boot_engine},
+    {"apic", NULL, "kernel|user",
+     "where the local APICs are with engine kvm: KVM's own (the\n"
+     "default, where it has them), or ours",
+     boot_apic},
     {"cpu", NULL, "MODEL",
      "x86-64-v1 to -v3, and ,-feature to hide one;\n"
      "help lists them",

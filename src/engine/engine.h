@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "base/apic_image.h"
 #include "x86/vcpu.h"
 
 enum engine_exit {
@@ -19,6 +20,29 @@ enum engine_exit {
     ENGINE_DEBUG,    /* a debugger's point or step: cpu->debug says which */
     ENGINE_LIMIT,    /* vcpu_set_limit(): exactly there */
     ENGINE_EXITS,    /* how many there are; at most STATS_LEFT */
+};
+
+/*
+ * An engine's own local APICs: of vCPUs with `host_apics`, while they are lent
+ * (vcpu_intr_ops.lend). With the device lock; any thread.
+ */
+struct engine_apics {
+    int (*put)(struct vcpu *cpu, const struct apic_image *img,
+               struct error *err);
+    /*
+     * The vCPU is parked. What its struct does not have yet (INIT, a start-up
+     * message, an NMI that came since) gets there.
+     */
+    int (*get)(struct vcpu *cpu, struct apic_image *img, struct error *err);
+    /* A message to any of the machine's, MSI's address and data: was it taken?
+     */
+    bool (*message)(struct vcpu *cpu, uint64_t addr, uint32_t data);
+    /*
+     * The n pins whose message's EOI is to be told by vcpu_intr_ops.eoi; an
+     * address of 0: none.
+     */
+    void (*levels)(struct vcpu *cpu, const uint64_t *addr, const uint32_t *data,
+                   unsigned n);
 };
 
 struct engine_ops {
@@ -51,6 +75,8 @@ struct engine_ops {
     int (*prefer)(struct error *err);
     /* Optional: NULL where the engine caches nothing. Any thread. */
     void (*forget_code)(struct vcpu *cpu, gpa_t page);
+    /* Optional. */
+    const struct engine_apics *apics;
 };
 
 /* The kick of an engine that looks at attn. */

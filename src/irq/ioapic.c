@@ -29,18 +29,29 @@
     (RTE_VECTOR | RTE_MODE | RTE_LOGICAL | RTE_POLARITY | RTE_LEVEL |          \
      RTE_MASK | 0xff00000000000000ull)
 
-static bool ioapic_send(struct ioapic *io, uint64_t e)
+bool ioapic_message(const struct ioapic *io, unsigned pin, uint64_t *addr,
+                    uint32_t *data)
 {
-    uint64_t addr = 0xfee00000ull | (e >> 56) << 12;
-    uint32_t data = (uint32_t)(e & (RTE_VECTOR | RTE_MODE));
+    uint64_t e = io->entry[pin];
 
+    *addr = 0xfee00000ull | (e >> 56) << 12;
+    *data = (uint32_t)(e & (RTE_VECTOR | RTE_MODE)) | 1u << 14;
     if (e & RTE_LOGICAL)
-        addr |= 4;
+        *addr |= 4;
     if ((e & RTE_MODE) == 1ull << 8)
-        addr |= 8; /* redirection hint: lowest priority */
+        *addr |= 8; /* redirection hint: lowest priority */
     if (e & RTE_LEVEL)
-        data |= 1u << 15;
-    return io->send(io->send_ctx, addr, data | 1u << 14);
+        *data |= 1u << 15;
+    return e & RTE_LEVEL;
+}
+
+static bool ioapic_send(struct ioapic *io, unsigned pin)
+{
+    uint64_t addr;
+    uint32_t data;
+
+    ioapic_message(io, pin, &addr, &data);
+    return io->send(io->send_ctx, addr, data);
 }
 
 /* A level-triggered pin that is up and free is sent. */
@@ -56,7 +67,7 @@ static void ioapic_service(struct ioapic *io, unsigned pin)
     if (mode > 1ull << 8)
         return;
     *e |= RTE_REMOTE;
-    if (!ioapic_send(io, *e))
+    if (!ioapic_send(io, pin))
         *e &= ~RTE_REMOTE; /* nobody there, so nobody would EOI */
 }
 
@@ -71,7 +82,7 @@ void ioapic_set(struct ioapic *io, unsigned pin, bool level)
     if (io->entry[pin] & RTE_LEVEL)
         ioapic_service(io, pin);
     else if (rise && !(io->entry[pin] & RTE_MASK))
-        ioapic_send(io, io->entry[pin]);
+        ioapic_send(io, pin);
 }
 
 void ioapic_eoi(struct ioapic *io, uint8_t vector)
@@ -102,6 +113,12 @@ static uint32_t ioapic_window_read(const struct ioapic *io)
     return 0;
 }
 
+static void ioapic_changed(struct ioapic *io)
+{
+    if (io->changed)
+        io->changed(io->send_ctx);
+}
+
 static void ioapic_entry_write(struct ioapic *io, unsigned n, uint32_t val)
 {
     uint64_t *e = &io->entry[n / 2];
@@ -115,6 +132,7 @@ static void ioapic_entry_write(struct ioapic *io, unsigned n, uint32_t val)
      */
     if (!(*e & RTE_LEVEL))
         *e &= ~RTE_REMOTE;
+    ioapic_changed(io);
     ioapic_service(io, n / 2);
 }
 

@@ -18,6 +18,7 @@ struct ioapic {
     /* Sends a message, in the form of an MSI; true if an APIC took it. */
     bool (*send)(void *ctx, uint64_t addr, uint32_t data);
     void *send_ctx;
+    void (*changed)(void *ctx); /* entries; optional, with send_ctx */
     struct guest_mem *mem;
     struct io_region regs;
 };
@@ -29,6 +30,9 @@ void ioapic_fini(struct ioapic *io);
 void ioapic_reset(struct ioapic *io);
 void ioapic_set(struct ioapic *io, unsigned pin, bool level);
 void ioapic_eoi(struct ioapic *io, uint8_t vector); /* broadcast by an APIC */
+/* What the pin sends; false: an edge, to which no EOI comes back. */
+bool ioapic_message(const struct ioapic *io, unsigned pin, uint64_t *addr,
+                    uint32_t *data);
 void ioapic_save(struct ioapic *io, struct state_writer *w);
 int ioapic_load(struct ioapic *io, struct state_reader *r,
                 struct error *err) must_check;

@@ -13,6 +13,26 @@
 #include "irq/irq.h"
 #include "irq/lapic.h"
 
+/* A message, as irq_msi() takes it. */
+struct irqchip_message {
+    uint64_t addr;
+    uint32_t data;
+};
+
+/* The host's kernel, when it has the local APICs. With the device lock. */
+struct irqchip_host {
+    int (*put)(void *ctx, unsigned cpu, const struct apic_image *img,
+               struct error *err);
+    int (*get)(void *ctx, unsigned cpu, struct apic_image *img,
+               struct error *err);
+    bool (*message)(void *ctx, const struct irqchip_message *m); /* taken? */
+    /*
+     * What level-triggered pins send: for these irqchip_eoi_seen() is to be
+     * called. addr 0: none. IOAPIC_PINS of them.
+     */
+    void (*levels)(void *ctx, const struct irqchip_message *pin);
+};
+
 struct irqchip {
     struct i8259 pic;
     struct ioapic ioapic;
@@ -20,6 +40,9 @@ struct irqchip {
     unsigned cpus;
     unsigned lowest_next; /* round robin among equal priorities */
     struct lapic_bus bus;
+    const struct irqchip_host *host; /* NULL: the local APICs are ours */
+    void *host_ctx;
+    struct irqchip_message level[IOAPIC_PINS]; /* what the host was told */
 };
 
 int irqchip_init(struct irqchip *c, struct guest_mem *mem, struct loop *loop,
@@ -29,6 +52,19 @@ void irqchip_fini(struct irqchip *c);
 void irqchip_connect(struct irqchip *c, unsigned cpu,
                      const struct lapic_cpu_ops *ops, void *ctx);
 void irqchip_reset(struct irqchip *c);
+/*
+ * All local APICs to the host; nothing, if they are there. No vCPU may run
+ * whose engine does not use the host's.
+ */
+int irqchip_lend(struct irqchip *c, const struct irqchip_host *host, void *ctx,
+                 struct error *err) must_check;
+/*
+ * And back, if they are there. The vCPUs are parked. To be called before
+ * anybody looks at one or saves them; resetting and loading do it.
+ */
+void irqchip_take_back(struct irqchip *c);
+/* The host's APIC had the EOI of a level-triggered interrupt. */
+void irqchip_eoi_seen(struct irqchip *c, uint8_t vector);
 /* The wire for global interrupt 0..23. */
 struct irq_line irqchip_line(struct irqchip *c, unsigned gsi);
 /* Sections "i8259", "ioapic", and "lapic" by vCPU. */

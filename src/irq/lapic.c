@@ -101,9 +101,15 @@ static bool lapic_extint(struct lapic *l)
     return l->bus->extint(l->bus->ctx, l);
 }
 
+/* For the vCPU: ack() may have something. */
+static bool lapic_intr(struct lapic *l)
+{
+    return l->away ? l->lint0 : lapic_pending(l) >= 0 || lapic_extint(l);
+}
+
 void lapic_update(struct lapic *l)
 {
-    bool intr = lapic_pending(l) >= 0 || lapic_extint(l);
+    bool intr = lapic_intr(l);
 
     if (intr == l->intr)
         return;
@@ -113,12 +119,12 @@ void lapic_update(struct lapic *l)
 
 int lapic_ack(struct lapic *l)
 {
-    int v = lapic_pending(l);
+    int v = l->away ? -1 : lapic_pending(l);
 
     if (v >= 0) {
         bits_set(l->irr, (unsigned)v, false);
         bits_set(l->isr, (unsigned)v, true);
-    } else if (lapic_extint(l)) {
+    } else if (l->away ? l->lint0 : lapic_extint(l)) {
         v = l->bus->inta(l->bus->ctx);
     }
     lapic_update(l);
@@ -152,7 +158,7 @@ void lapic_lvt(struct lapic *l, unsigned n)
 {
     uint32_t lvt = l->lvt[n];
 
-    if (!lapic_on(l) || (lvt & LVT_MASKED))
+    if (l->away || !lapic_on(l) || (lvt & LVT_MASKED))
         return;
     switch (n == LVT_TIMER || n == LVT_ERROR ? LAPIC_FIXED : lvt >> 8 & 7) {
     case LAPIC_FIXED:
@@ -294,18 +300,17 @@ static void lapic_lvt_write(struct lapic *l, unsigned n, uint32_t val)
         lapic_update(l);
 }
 
-static int reg_lvt(unsigned reg)
+int lapic_reg_lvt(unsigned reg)
 {
     if (reg == 0x2f)
         return LVT_CMCI;
     return reg >= 0x32 && reg <= 0x37 ? (int)(reg - 0x32 + LVT_TIMER) : -1;
 }
 
-/* False: no such register, or not to be read. */
-static bool reg_read(struct lapic *l, unsigned reg, uint32_t *val)
+bool lapic_reg_read(struct lapic *l, unsigned reg, uint32_t *val)
 {
-    if (reg_lvt(reg) >= 0) {
-        *val = l->lvt[reg_lvt(reg)];
+    if (lapic_reg_lvt(reg) >= 0) {
+        *val = l->lvt[lapic_reg_lvt(reg)];
         return true;
     }
     switch (reg) {
@@ -359,8 +364,8 @@ static bool reg_read(struct lapic *l, unsigned reg, uint32_t *val)
 
 static bool reg_write(struct lapic *l, unsigned reg, uint32_t val)
 {
-    if (reg_lvt(reg) >= 0) {
-        lapic_lvt_write(l, (unsigned)reg_lvt(reg), val);
+    if (lapic_reg_lvt(reg) >= 0) {
+        lapic_lvt_write(l, (unsigned)lapic_reg_lvt(reg), val);
         return true;
     }
     switch (reg) {
@@ -401,7 +406,7 @@ uint32_t lapic_mmio_read(struct lapic *l, uint32_t off)
         return (uint32_t)(l->icr >> 32);
     if (reg == 0x0e)
         return l->dfr;
-    if (!reg_read(l, reg, &val) && reg != 0x09 && reg != 0x0b)
+    if (!lapic_reg_read(l, reg, &val) && reg != 0x09 && reg != 0x0b)
         lapic_error(l, ESR_REGISTER);
     return val;
 }
@@ -475,7 +480,7 @@ static int x2_read(struct lapic *l, unsigned reg, uint64_t *val)
         *val = l->icr;
         return 0;
     }
-    if (!reg_read(l, reg, &v))
+    if (!lapic_reg_read(l, reg, &v))
         return -1;
     *val = v;
     return 0;
@@ -625,8 +630,8 @@ void lapic_save(struct lapic *l, struct state_writer *w)
     state_end(w);
 }
 
-/* What no guest could have set is put right, silently. */
-static void lapic_sanitize(struct lapic *l)
+/* What no guest could have set is put right. */
+void lapic_sanitize(struct lapic *l)
 {
     l->base &= BASE_ADDR | BASE_BSP | BASE_ENABLE | BASE_EXTD;
     if (!lapic_on(l))
@@ -638,6 +643,16 @@ static void lapic_sanitize(struct lapic *l)
     l->isr[0] &= ~0xffffu;
     for (unsigned i = 0; i < LVT_COUNT; i++)
         l->lvt[i] &= lvt_writable[i];
+}
+
+void lapic_settle(struct lapic *l)
+{
+    l->id = l->index;
+    lapic_timer_rearm(l);
+    lapic_tell_page(l);
+    /* Tell the vCPU again, whatever it was told before. */
+    l->intr = lapic_intr(l);
+    l->cpu_ops->intr(l->cpu, l->intr);
 }
 
 int lapic_load(struct lapic *l, struct state_reader *r, struct error *err)
@@ -664,11 +679,6 @@ int lapic_load(struct lapic *l, struct state_reader *r, struct error *err)
     }
     if (state_result(r, err))
         return -err->code;
-    l->id = l->index;
-    lapic_timer_rearm(l);
-    lapic_tell_page(l);
-    /* Tell the vCPU again, whatever it was told before. */
-    l->intr = lapic_pending(l) >= 0 || lapic_extint(l);
-    l->cpu_ops->intr(l->cpu, l->intr);
+    lapic_settle(l);
     return 0;
 }

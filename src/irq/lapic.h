@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/apic_image.h"
 #include "base/loop.h"
 #include "base/state.h"
 
@@ -89,6 +90,7 @@ struct lapic {
     uint32_t irr[8], isr[8], tmr[8];
     bool intr;  /* what cpu_ops->intr was last told */
     bool lint0; /* the 8259's wire */
+    bool away;  /* in the host's kernel: all but lint0 and tpr is stale */
 
     struct timer timer;
     uint32_t timer_div, timer_init;
@@ -120,6 +122,15 @@ unsigned lapic_priority(const struct lapic *l); /* PPR, for lowest priority */
 void lapic_deliver(struct lapic *l, const struct lapic_msg *m);
 void lapic_lint0(struct lapic *l, bool level); /* from the 8259 */
 void lapic_nmi_pin(struct lapic *l);           /* LINT1, a pulse */
+
+/*
+ * The host's kernel is the APIC until lapic_return(): no timer runs here, and
+ * cpu_ops->intr tells of the 8259 alone.
+ */
+void lapic_lend(struct lapic *l, struct apic_image *img);
+void lapic_return(struct lapic *l, const struct apic_image *img);
+/* It goes on from where it was lent. */
+void lapic_recall(struct lapic *l);
 
 void lapic_save(struct lapic *l, struct state_writer *w);
 int lapic_load(struct lapic *l, struct state_reader *r,

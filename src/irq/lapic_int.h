@@ -9,8 +9,17 @@
 #define MSR_APIC_BASE    0x1b
 #define MSR_TSC_DEADLINE 0x6e0
 #define LVT_MASKED       BIT(16)
+#define LVT_TIMER_MODE   (3u << 17)
 
 bool lapic_x2(const struct lapic *l);
+/* The register's value, by its number; false: there is none to be read. */
+bool lapic_reg_read(struct lapic *l, unsigned reg, uint32_t *val);
+/* LVT_..., or -1. */
+int lapic_reg_lvt(unsigned reg);
+/* After the state was replaced, by who may have made it up. */
+void lapic_sanitize(struct lapic *l);
+/* Arms the timer, and tells the vCPU all that it is to know. */
+void lapic_settle(struct lapic *l);
 /* Tells the vCPU when there is something to take, or no longer. */
 void lapic_update(struct lapic *l);
 /* A local source fires. */
@@ -21,6 +30,8 @@ bool lapic_timer_tsc_mode(const struct lapic *l);
 void lapic_timer_start(struct lapic *l, uint32_t count);
 void lapic_timer_divide(struct lapic *l, uint32_t div);
 uint32_t lapic_timer_count(struct lapic *l);
+/* The count is so much now. */
+void lapic_timer_set(struct lapic *l, uint32_t count);
 void lapic_timer_deadline(struct lapic *l, uint64_t tsc);
 /* The LVT entry was written; `old` is what it was. */
 void lapic_timer_lvt(struct lapic *l, uint32_t old);

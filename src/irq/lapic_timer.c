@@ -8,7 +8,6 @@
  */
 #include "irq/lapic_int.h"
 
-#define MODE_MASK     (3u << 17)
 #define MODE_ONESHOT  0u
 #define MODE_PERIODIC (1u << 17)
 #define MODE_DEADLINE (2u << 17)
@@ -18,7 +17,7 @@
 
 static uint32_t timer_mode(const struct lapic *l)
 {
-    return l->lvt[LVT_TIMER] & MODE_MASK;
+    return l->lvt[LVT_TIMER] & LVT_TIMER_MODE;
 }
 
 bool lapic_timer_tsc_mode(const struct lapic *l)
@@ -62,6 +61,13 @@ uint32_t lapic_timer_count(struct lapic *l)
         return 0;
     count = done / timer_divisor(l);
     return l->timer_init - (uint32_t)MIN(count, l->timer_init);
+}
+
+void lapic_timer_set(struct lapic *l, uint32_t count)
+{
+    uint32_t done = l->timer_init - MIN(count, l->timer_init);
+
+    l->timer_start = timer_now(l) - timer_ns(l, done);
 }
 
 /* The deadline has come, or is so near that the host would miss it. */

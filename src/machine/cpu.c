@@ -318,6 +318,7 @@ static int machine_cpu_init(struct machine *m, unsigned i, uint32_t khz,
     cpu->apic_page = LAPIC_PAGE_OFF;
     cpu->tsc_khz = khz;
     cpu->direct_check = m->cfg->direct_check;
+    cpu->host_apics = !m->cfg->user_apics;
     if (m->det)
         det_attach(m, cpu);
     if (mmu_init(cpu, err))
@@ -402,7 +403,12 @@ int machine_set_engine(struct machine *m, const struct engine_ops *e,
         return error_set(err, ENOTSUP,
                          "engine %s: nothing can be traced or debugged on it",
                          e->name);
-    if (e->probe(err) || machine_cpus_engine(m, e, err))
+    if (e->probe(err))
+        return error_prefix(err, "engine %s", e->name);
+    loop_lock(&m->loop);
+    irqchip_take_back(&m->chip);
+    loop_unlock(&m->loop);
+    if (machine_cpus_engine(m, e, err))
         return error_prefix(err, "engine %s", e->name);
     m->engine = e;
     return 0;

@@ -8,6 +8,53 @@
  */
 #include "machine/machine_int.h"
 
+#include "base/log.h"
+
+/* --- board to the engine, when that has the APICs --- */
+
+static int host_put(void *ctx, unsigned i, const struct apic_image *img,
+                    struct error *err)
+{
+    struct machine *m = ctx;
+
+    return m->engine->apics->put(&m->cpu[i].cpu, img, err);
+}
+
+static int host_get(void *ctx, unsigned i, struct apic_image *img,
+                    struct error *err)
+{
+    struct machine *m = ctx;
+
+    return m->engine->apics->get(&m->cpu[i].cpu, img, err);
+}
+
+static bool host_message(void *ctx, const struct irqchip_message *msg)
+{
+    struct machine *m = ctx;
+
+    return m->engine->apics->message(&m->cpu[0].cpu, msg->addr, msg->data);
+}
+
+static void host_levels(void *ctx, const struct irqchip_message *pin)
+{
+    struct machine *m = ctx;
+    uint64_t addr[IOAPIC_PINS];
+    uint32_t data[IOAPIC_PINS];
+
+    for (unsigned i = 0; i < IOAPIC_PINS; i++) {
+        addr[i] = pin[i].addr;
+        data[i] = pin[i].data;
+    }
+    m->engine->apics->levels(&m->cpu[0].cpu, addr, data, IOAPIC_PINS);
+}
+
+static const struct irqchip_host machine_irqchip_host = {
+    .put = host_put,
+    .get = host_get,
+    .message = host_message,
+    .levels = host_levels,
+};
+
 /* --- vCPU to APIC --- */
 
 static struct lapic *glue_lock(void *ctx)
@@ -47,9 +94,14 @@ static void glue_tpr_set(void *ctx, uint64_t cr8)
     glue_unlock(ctx);
 }
 
+/*
+ * An APIC in the host's kernel answers for itself; what comes here all the
+ * same it has refused.
+ */
 static int glue_msr_read(void *ctx, uint32_t msr, uint64_t *val)
 {
-    int rc = lapic_msr_read(glue_lock(ctx), msr, val);
+    struct lapic *l = glue_lock(ctx);
+    int rc = l->away ? -1 : lapic_msr_read(l, msr, val);
 
     glue_unlock(ctx);
     return rc;
@@ -57,7 +109,8 @@ static int glue_msr_read(void *ctx, uint32_t msr, uint64_t *val)
 
 static int glue_msr_write(void *ctx, uint32_t msr, uint64_t val)
 {
-    int rc = lapic_msr_write(glue_lock(ctx), msr, val);
+    struct lapic *l = glue_lock(ctx);
+    int rc = l->away ? -1 : lapic_msr_write(l, msr, val);
 
     glue_unlock(ctx);
     return rc;
@@ -65,16 +118,46 @@ static int glue_msr_write(void *ctx, uint32_t msr, uint64_t val)
 
 static uint32_t glue_mmio_read(void *ctx, uint32_t off)
 {
-    uint32_t v = lapic_mmio_read(glue_lock(ctx), off);
+    struct lapic *l = glue_lock(ctx);
+    uint32_t v = 0;
 
+    if (!l->away)
+        v = lapic_mmio_read(l, off);
+    else
+        log_guest("APIC %u: read by an odd instruction", l->index);
     glue_unlock(ctx);
     return v;
 }
 
 static void glue_mmio_write(void *ctx, uint32_t off, uint32_t val)
 {
-    lapic_mmio_write(glue_lock(ctx), off, val);
+    struct lapic *l = glue_lock(ctx);
+
+    if (!l->away)
+        lapic_mmio_write(l, off, val);
+    else
+        log_guest("APIC %u: written by an odd instruction", l->index);
     glue_unlock(ctx);
+}
+
+static int glue_lend(void *ctx, struct error *err)
+{
+    struct machine_cpu *mc = ctx;
+    int rc;
+
+    loop_lock(&mc->m->loop);
+    rc = irqchip_lend(&mc->m->chip, &machine_irqchip_host, mc->m, err);
+    loop_unlock(&mc->m->loop);
+    return rc;
+}
+
+static void glue_eoi(void *ctx, uint8_t vector)
+{
+    struct machine_cpu *mc = ctx;
+
+    loop_lock(&mc->m->loop);
+    irqchip_eoi_seen(&mc->m->chip, vector);
+    loop_unlock(&mc->m->loop);
 }
 
 const struct vcpu_intr_ops machine_intr_ops = {
@@ -85,6 +168,8 @@ const struct vcpu_intr_ops machine_intr_ops = {
     .msr_write = glue_msr_write,
     .mmio_read = glue_mmio_read,
     .mmio_write = glue_mmio_write,
+    .lend = glue_lend,
+    .eoi = glue_eoi,
 };
 
 /* --- APIC to vCPU --- */

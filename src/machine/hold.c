@@ -13,6 +13,7 @@ static void tsc_stands(struct machine *m, uint64_t tsc)
 void machine_hold(struct machine *m, enum hold why)
 {
     if (!m->hold) {
+        irqchip_take_back(&m->chip); /* the host's timers would go on */
         tsc_stands(m, machine_tsc(m));
         loop_time_stop(&m->loop);
     }

@@ -66,6 +66,7 @@ struct machine_config {
     const char *name; /* of its control socket; NULL: it makes one up */
     bool verbose;
     bool no_fence;       /* fence.h: for who debugs the monitor */
+    bool user_apics;     /* not KVM's own, with engine kvm */
     bool direct_check;   /* engine/direct/check.h */
     const char *symbols; /* file for the kernel's names; NULL: the guest's */
     const char *gdb;     /* where a debugger connects, gdb.h; NULL: nowhere */

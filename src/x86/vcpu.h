@@ -91,6 +91,14 @@ struct vcpu_intr_ops {
     /* xAPIC page; off 0..0xfff. */
     uint32_t (*mmio_read)(void *ctx, uint32_t off);
     void (*mmio_write)(void *ctx, uint32_t off, uint32_t val);
+    /*
+     * For an engine that has local APICs (engine_ops.apics), or NULL. All of
+     * the machine's go there, until the machine takes them back, with the
+     * vCPUs parked; ack() is the 8259's INTA then. -errno.
+     */
+    int (*lend)(void *ctx, struct error *err);
+    /* Such an APIC had the EOI of a level-triggered interrupt. */
+    void (*eoi)(void *ctx, uint8_t vector);
 };
 
 /* What mmu/ does for x86/; set once by mmu_init(). */
@@ -228,6 +236,7 @@ struct vcpu {
     void *direct;      /* engine/direct/; NULL: no user code runs natively */
     void *kvm;         /* engine/kvm/; NULL: another engine's */
     bool direct_check; /* what does is interpreted as well, and compared */
+    bool host_apics;   /* engine/kvm/: may have its own, see intr->lend() */
     /*
      * Instructions retired, see vcpu_insns(). Counting down lets the end of
      * a block see its limit in the subtraction's sign.

@@ -47,6 +47,7 @@ static struct guest_mem mem;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cpu_model model;
 static struct vcpu *cpu;
+static bool apics; /* KVM may have the local APIC */
 
 /* What KVM is made to say to the next KVM_RUN, in place of running. */
 static struct {
@@ -88,13 +89,14 @@ static bool start(const char *engine)
     if (e->probe(&err))
         return false;
     CHECK(!guest_mem_init(&mem, 4 * MiB, &lock, &err));
-    CHECK(!cpu_model_parse(&model, "x86-64-v1", &err));
+    CHECK(!cpu_model_parse(&model, apics ? "x86-64-v3" : "x86-64-v1", &err));
     memcpy(mem.ram + ENTRY, prog, (size_t)(prog_end - prog));
     cpu = aligned_alloc(64, (sizeof(*cpu) + 63) & ~63ull);
     memset(cpu, 0, sizeof(*cpu));
     cpu->mem = &mem;
     cpu->model = &model;
     cpu->apic_page = UINT64_MAX;
+    cpu->host_apics = apics;
     CHECK(!mmu_init(cpu, &err));
     CHECK(!e->vcpu_init(cpu, &err));
     vcpu_reset(cpu, false);
@@ -390,6 +392,64 @@ static void any_call_may_fail(void)
     finish("kvm");
 }
 
+static void local_apic_comes_back(void)
+{
+    struct apic_image in = {.base = 0xfee00d00}, out; /* x2APIC */
+    uint64_t far = 1ull << 62;
+    struct error err;
+
+    apics = true;
+    if (!start("kvm"))
+        SKIP("no usable /dev/kvm");
+    if (!kvm_of(cpu)->vm->apics)
+        SKIP("this KVM has no local APICs for us");
+    in.reg[0x02] = 0;
+    in.reg[0x08] = 0x30;
+    in.reg[0x0f] = 0x1ff;
+    in.reg[0x13] = BIT(4);          /* 0x64 is served */
+    in.reg[0x22] = BIT(5) | BIT(6); /* 0x45 and 0x46 wait */
+    in.reg[0x32] = 0x400ef;         /* TSC deadline */
+    in.reg[0x35] = 0x10700;
+    in.reg[0x3e] = 0xb;
+    in.tsc_deadline = far;
+    CHECK(!kvm_apics.put(cpu, &in, &err));
+    /* a message, to the APIC of ID 0, while it is there */
+    CHECK(kvm_apics.message(cpu, 0xfee00000, 0x4088));
+    CHECK(!kvm_apics.get(cpu, &out, &err));
+    CHECK_EQ(out.base, in.base);
+    for (unsigned i = 0x08; i < 0x40; i++)
+        if (i != 0x0a && i != 0x0d && i != 0x0e && i != 0x24)
+            CHECK_EQ(out.reg[i], in.reg[i]);
+    CHECK_EQ(out.reg[0x24], BIT(8));
+    CHECK_EQ(out.tsc_deadline, far);
+    CHECK_EQ(kvm_of(cpu)->cr8, 3);
+    finish("kvm");
+    apics = false;
+}
+
+/* HLT and the wait for a start-up message are KVM's then, and come back. */
+static void a_sleep_goes_there_and_back(void)
+{
+    struct error err;
+
+    apics = true;
+    if (!start("kvm"))
+        SKIP("no usable /dev/kvm");
+    if (!kvm_of(cpu)->vm->apics)
+        SKIP("this KVM has no local APICs for us");
+    for (unsigned i = 0; i < 3; i++) {
+        cpu->halted = i > 0;
+        cpu->wait_sipi = i > 1;
+        CHECK(!kvm_slots(cpu, &err) && !kvm_state_put(cpu, &err));
+        cpu->halted = cpu->wait_sipi = i == 0;
+        CHECK(!kvm_state_get(cpu, &err));
+        CHECK_EQ(cpu->halted, i > 0);
+        CHECK_EQ(cpu->wait_sipi, i > 1);
+    }
+    finish("kvm");
+    apics = false;
+}
+
 static void a_dropped_feature_takes_those_on_it_along(void)
 {
     struct error err;
@@ -414,6 +474,8 @@ int main(void)
     RUN(an_unknown_exit_ends_with_a_line);
     RUN(what_kvm_does_not_emulate_is_interpreted);
     RUN(any_call_may_fail);
+    RUN(local_apic_comes_back);
+    RUN(a_sleep_goes_there_and_back);
     RUN(a_dropped_feature_takes_those_on_it_along);
     return test_status();
 }

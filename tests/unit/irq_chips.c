@@ -443,6 +443,150 @@ static void chip_state_survives_a_round_trip(void)
     down(&c);
 }
 
+/* --- local APICs in the host's kernel, here a fake one --- */
+
+static struct {
+    struct apic_image img[3];
+    struct irqchip_message sent, level[IOAPIC_PINS];
+    unsigned sends, tables;
+} kernel;
+
+static int kernel_put(void *ctx, unsigned cpu, const struct apic_image *img,
+                      struct error *err)
+{
+    (void)ctx;
+    (void)err;
+    kernel.img[cpu] = *img;
+    return 0;
+}
+
+static int kernel_get(void *ctx, unsigned cpu, struct apic_image *img,
+                      struct error *err)
+{
+    (void)ctx;
+    (void)err;
+    *img = kernel.img[cpu];
+    return 0;
+}
+
+static bool kernel_message(void *ctx, const struct irqchip_message *m)
+{
+    (void)ctx;
+    kernel.sent = *m;
+    kernel.sends++;
+    return true;
+}
+
+static void kernel_levels(void *ctx, const struct irqchip_message *pin)
+{
+    (void)ctx;
+    memcpy(kernel.level, pin, sizeof(kernel.level));
+    kernel.tables++;
+}
+
+static const struct irqchip_host fake_kernel = {kernel_put, kernel_get,
+                                                kernel_message, kernel_levels};
+
+/* A vector waits and one is served; timers are armed. */
+static void busy_apics(struct bench *b)
+{
+    for (unsigned i = 0; i < 3; i++)
+        apic_on(b, i);
+    lapic_mmio_write(&b->chip.lapic[0], 0xd0, 0x5000000);
+    lapic_mmio_write(&b->chip.lapic[0], 0x310, 0x2000000);
+    lapic_mmio_write(&b->chip.lapic[0], 0x320, 0x20055); /* periodic */
+    lapic_mmio_write(&b->chip.lapic[0], 0x3e0, 0xb);
+    lapic_mmio_write(&b->chip.lapic[0], 0x380, 400000000);
+    irq_msi(&b->chip, 0xfee00000, 0x161);
+    CHECK_EQ(lapic_ack(&b->chip.lapic[0]), 0x61);
+    irq_msi(&b->chip, 0xfee00000, 0x71);
+    CHECK(!lapic_msr_write(&b->chip.lapic[1], 0x1b, 0xfee00c00));
+    CHECK(!lapic_msr_write(&b->chip.lapic[1], 0x832, 0x40056)); /* deadline */
+    CHECK(!lapic_msr_write(&b->chip.lapic[1], 0x6e0,
+                           fake_tsc(NULL) + 3000000000ull));
+    CHECK(!lapic_msr_write(&b->chip.lapic[1], 0x808, 0x20));
+    lapic_mmio_write(&b->chip.lapic[2], 0x380, 5); /* one-shot, soon over */
+}
+
+static void apics_lent_come_back_the_same(void)
+{
+    static struct bench b;
+    static struct lapic was[3];
+    struct lapic *l = b.chip.lapic;
+
+    up(&b);
+    busy_apics(&b);
+    run_ms(&b, 2);
+    memcpy(was, l, sizeof(was));
+    CHECK(!irqchip_lend(&b.chip, &fake_kernel, NULL, &b.err));
+    CHECK(!timer_armed(&l[0].timer) && !timer_armed(&l[1].timer));
+    CHECK_EQ(kernel.img[0].reg[0x23], BIT(0x71 - 0x60));
+    CHECK_EQ(kernel.img[0].reg[0x13], BIT(1));
+    CHECK_EQ(kernel.img[1].reg[0x02], 1);
+    CHECK_EQ(kernel.img[2].reg[0x38], 0); /* or it would fire again */
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t base = l[i].base;
+
+        memset(l[i].irr, 0x55, sizeof(l[i].irr));
+        l[i].svr = l[i].tpr = 0;
+        l[i].base = 0;
+        CHECK_EQ(kernel.img[i].base, base);
+    }
+    irqchip_take_back(&b.chip);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_EQ(l[i].base, was[i].base);
+        CHECK_EQ(l[i].tpr, was[i].tpr);
+        CHECK_EQ(l[i].svr, was[i].svr);
+        CHECK_EQ(l[i].ldr, was[i].ldr);
+        CHECK_EQ(l[i].dfr, was[i].dfr);
+        CHECK_EQ(l[i].icr, was[i].icr);
+        CHECK(!memcmp(l[i].lvt, was[i].lvt, sizeof(l[i].lvt)));
+        CHECK(!memcmp(l[i].irr, was[i].irr, sizeof(l[i].irr)));
+        CHECK(!memcmp(l[i].isr, was[i].isr, sizeof(l[i].isr)));
+        CHECK_EQ(l[i].tsc_deadline, was[i].tsc_deadline);
+        CHECK_EQ(timer_armed(&l[i].timer), timer_armed(&was[i].timer));
+    }
+    CHECK(l[0].timer_start - was[0].timer_start + 50000000 < 100000000);
+    CHECK(b.cpu[0].intr);
+    down(&b);
+}
+
+static void what_comes_meanwhile_goes_to_the_kernel(void)
+{
+    static struct bench b;
+
+    up(&b);
+    apic_on(&b, 0);
+    CHECK(!irqchip_lend(&b.chip, &fake_kernel, NULL, &b.err));
+    kernel.sends = kernel.tables = 0;
+    irq_msi(&b.chip, 0xfee00000, 0x4033);
+    CHECK_EQ(kernel.sends, 1);
+    CHECK_EQ(kernel.sent.data, 0x4033);
+    CHECK(!b.cpu[0].intr);
+    /* an edge is no business of its EOIs, a level is */
+    ioapic_write_entry(&b, 17, 0x40);
+    CHECK_EQ(kernel.tables, 0);
+    ioapic_write_entry(&b, 18, 0x8041);
+    CHECK(kernel.tables && kernel.level[18].addr && !kernel.level[17].addr);
+    line(&b, 18, true);
+    CHECK_EQ(kernel.sent.data, 0xc041);
+    kernel.sends = 0;
+    irqchip_eoi_seen(&b.chip, 0x41);
+    CHECK_EQ(kernel.sends, 1); /* it is still up */
+    line(&b, 18, false);
+    irqchip_eoi_seen(&b.chip, 0x41);
+    CHECK_EQ(kernel.sends, 1);
+    /* the 8259 is ours, and its INTA */
+    pic_setup(&b);
+    line(&b, 3, true);
+    CHECK(b.cpu[0].intr);
+    CHECK_EQ(lapic_ack(&b.chip.lapic[0]), 0x33);
+    CHECK(!b.cpu[0].intr);
+    irqchip_reset(&b.chip);
+    CHECK(!b.chip.host);
+    down(&b);
+}
+
 int main(void)
 {
     RUN(pic_nests_by_priority_and_cascades);
@@ -458,5 +602,7 @@ int main(void)
     RUN(timer_counts_down_and_interrupts);
     RUN(tsc_deadline_fires_once);
     RUN(chip_state_survives_a_round_trip);
+    RUN(apics_lent_come_back_the_same);
+    RUN(what_comes_meanwhile_goes_to_the_kernel);
     return test_status();
 }

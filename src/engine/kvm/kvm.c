@@ -143,10 +143,25 @@ static uint64_t translation_drops(const struct vcpu *cpu)
            m[EXIT_MOV_TO_CR].count + m[EXIT_WRMSR].count;
 }
 
+/*
+ * KVM's APIC is lent to nobody: the interpreter sees its TPR, and takes no
+ * interrupt, for only KVM knows whether the 8259's may come in.
+ */
+static void apic_stands_by(struct vcpu *cpu)
+{
+    if (cpu->intr)
+        cpu->intr->tpr_set(cpu->intr_ctx, kvm_of(cpu)->cr8);
+    if (!cpu->halted && cpu->shadow == SHADOW_NONE) {
+        cpu->shadow = SHADOW_STI;
+        vcpu_update_rflags(cpu);
+    }
+}
+
 /* Events that wait, and one instruction. */
 static int interpret(struct vcpu *cpu, struct error *err)
 {
     struct kvm_cpu *kc = kvm_of(cpu);
+    bool apics = kc->vm->apics;
     uint64_t drops, cr3;
     int rc = state_back(cpu, err);
 
@@ -156,16 +171,21 @@ static int interpret(struct vcpu *cpu, struct error *err)
         return ENGINE_SHUTDOWN;
     drops = translation_drops(cpu);
     cr3 = cpu->cr3;
+    if (apics)
+        apic_stands_by(cpu);
     vcpu_set_limit(cpu, vcpu_insns(cpu) + 1);
     rc = engine_interp.run(cpu, err);
     vcpu_set_limit(cpu, VCPU_NO_LIMIT);
     if (drops != translation_drops(cpu) || cr3 != cpu->cr3)
         kc->flush = true;
+    if (apics && cpu->intr)
+        kc->cr8 = cpu->intr->tpr_get(cpu->intr_ctx);
     cpu->stats.count[CTR_KVM_STEP]++;
     if (rc < 0)
         return rc;
     cpu->stats.left[rc]--; /* run() counts what it returns */
-    return rc == ENGINE_LIMIT ? RUN_ON : rc;
+    /* with APICs in KVM it is there that a vCPU sleeps */
+    return rc == ENGINE_LIMIT || (rc == ENGINE_HALTED && apics) ? RUN_ON : rc;
 }
 
 /* --- what is not the guest's doing --- */
@@ -232,6 +252,14 @@ static int exit_window(struct vcpu *cpu, struct kvm_run *run, struct error *err)
     return RUN_ON;
 }
 
+static int exit_eoi(struct vcpu *cpu, struct kvm_run *run, struct error *err)
+{
+    (void)err;
+    if (cpu->intr)
+        cpu->intr->eoi(cpu->intr_ctx, run->eoi.vector);
+    return RUN_ON;
+}
+
 /* What attn or cr8, which are looked at anyway, have something to do with. */
 static int exit_nothing(struct vcpu *cpu, struct kvm_run *run,
                         struct error *err)
@@ -265,6 +293,7 @@ static const struct {
     E(X86_WRMSR, exit_open),
     E(HLT, exit_halt),
     E(IRQ_WINDOW_OPEN, exit_window),
+    E(IOAPIC_EOI, exit_eoi),
     E(INTR, exit_nothing),
     E(SET_TPR, exit_nothing),
     E(NMI, exit_nothing),
@@ -295,6 +324,19 @@ static bool kvm_own_msr(const struct vcpu *cpu, uint32_t msr)
 
 /* --- in --- */
 
+/*
+ * With APICs in KVM it alone knows if the 8259's interrupt may come in, and
+ * says so when it was entered; nor does a halted vCPU wake up for that.
+ */
+static int look_ready(struct kvm_cpu *kc, struct error *err)
+{
+    kc->run->immediate_exit = 1;
+    if (ioctl(kc->fd, KVM_RUN, 0) && errno != EINTR)
+        return error_set(err, errno, "KVM: %s", strerror(errno));
+    kc->ready = kc->run->ready_for_interrupt_injection;
+    return 0;
+}
+
 /* Interrupts that KVM can take, or is to say when it can. -errno. */
 static int inject(struct vcpu *cpu, uint32_t attn, struct error *err)
 {
@@ -310,6 +352,8 @@ static int inject(struct vcpu *cpu, uint32_t attn, struct error *err)
     kc->run->request_interrupt_window = 0;
     if (!(attn & ATTN_INTR))
         return 0;
+    if (kc->vm->apics && !kc->ready && !kc->open && look_ready(kc, err))
+        return -err->code;
     if (!kc->ready || kc->open) {
         kc->run->request_interrupt_window = 1;
         return 0;
@@ -318,7 +362,10 @@ static int inject(struct vcpu *cpu, uint32_t attn, struct error *err)
     if (vector < 0)
         return 0;
     irq.irq = (uint32_t)vector;
-    if (ioctl(kc->fd, KVM_INTERRUPT, &irq))
+    if (kc->vm->apics) {
+        if (kvm_extint(cpu, (uint8_t)vector, err))
+            return -err->code;
+    } else if (ioctl(kc->fd, KVM_INTERRUPT, &irq))
         return error_set(err, errno, "KVM_INTERRUPT: %s", strerror(errno));
     kc->ready = false;
     kc->run->request_interrupt_window = !!(atomic_load(&cpu->attn) & ATTN_INTR);
@@ -335,7 +382,8 @@ static int enter(struct vcpu *cpu, uint32_t seen)
     uint64_t t0 = stats_begin(&cpu->stats);
     int rc = EINTR;
 
-    run->cr8 = kc->cr8 = cpu->intr ? cpu->intr->tpr_get(cpu->intr_ctx) : 0;
+    if (!kc->vm->apics)
+        run->cr8 = kc->cr8 = cpu->intr ? cpu->intr->tpr_get(cpu->intr_ctx) : 0;
     kvm_kick_arm(run);
     atomic_store(&cpu->runs_in, -kvm_kick_thread());
     if (!(atomic_load(&cpu->attn) & ~seen)) {
@@ -346,7 +394,7 @@ static int enter(struct vcpu *cpu, uint32_t seen)
     }
     atomic_store(&cpu->runs_in, 0);
     kvm_kick_disarm();
-    if (run->cr8 != kc->cr8 && cpu->intr)
+    if (!kc->vm->apics && run->cr8 != kc->cr8 && cpu->intr)
         cpu->intr->tpr_set(cpu->intr_ctx, run->cr8);
     return rc;
 }
@@ -357,6 +405,11 @@ static int run_hardware(struct vcpu *cpu, uint32_t attn, struct error *err)
     char what[80];
     int rc;
 
+    if (kc->vm->apics && !atomic_load(&kc->vm->lent)) {
+        if (cpu->intr->lend(cpu->intr_ctx, err))
+            return -err->code;
+        atomic_store(&kc->vm->lent, true);
+    }
     if (!kc->loaded && (kvm_slots(cpu, err) || kvm_state_put(cpu, err)))
         return -err->code;
     if (inject(cpu, attn, err))
@@ -399,9 +452,10 @@ static int step(struct vcpu *cpu, struct error *err)
         return ENGINE_KICKED;
     }
     if ((attn & attn_interpreted) ||
-        (!kc->loaded && (cpu->wait_sipi || cpu->db_pending)))
+        (!kc->loaded &&
+         ((cpu->wait_sipi && !kc->vm->apics) || cpu->db_pending)))
         return interpret(cpu, err);
-    if (!kc->loaded && !woken(cpu, attn))
+    if (!kc->loaded && !kc->vm->apics && !woken(cpu, attn))
         return ENGINE_HALTED;
     return run_hardware(cpu, attn & ~(uint32_t)ATTN_INBOX, err);
 }
@@ -447,7 +501,9 @@ static int kvm_init(struct vcpu *cpu, struct error *err)
 {
     if (engine_interp.vcpu_init(cpu, err))
         return -err->code;
-    if (kvm_cpu_open(cpu, err) || try_state(cpu, err)) {
+    /* CPUID now: it asks the APIC, and cannot when that is lent */
+    if (kvm_cpu_open(cpu, err) || kvm_state_show(cpu, err) ||
+        try_state(cpu, err)) {
         kvm_fini(cpu);
         return -err->code;
     }
@@ -467,4 +523,5 @@ const struct engine_ops engine_kvm = {
     .exit_name = kvm_exit,
     .own_msr = kvm_own_msr,
     .forget_code = mmu_post_forget,
+    .apics = &kvm_apics,
 };

@@ -10,6 +10,7 @@
 
 #include <linux/kvm.h>
 
+#include "engine/engine.h"
 #include "x86/cpuid.h"
 
 #define KVM_MSRS_MAX 16
@@ -42,6 +43,8 @@ struct kvm_vm {
     void *rom_copy;      /* its pages */
     uint64_t rom_size;
     bool exits_refused;     /* no #UD for what KVM does not emulate */
+    bool apics;             /* KVM can have the local APICs */
+    atomic_bool lent;       /* it has them; cleared with the vCPUs parked */
     struct cpu_model model; /* the machine's, less what KVM does not carry */
 };
 
@@ -57,7 +60,9 @@ struct kvm_cpu {
     bool ready;                    /* takes an interrupt now */
     bool flush;                    /* translations that KVM has are void */
     bool drop_ud;                  /* the #UD that it made is not the guest's */
-    uint64_t cr8;
+    uint64_t cr8;                  /* as KVM has it */
+    uint64_t apic_base;            /* with vm->apics, likewise */
+    uint32_t mp;                   /* with vm->apics: KVM_MP_STATE_ */
     struct kvm_state last, next;
 };
 
@@ -92,6 +97,22 @@ int kvm_state_put(struct vcpu *cpu, struct error *err) must_check;
 int kvm_state_get(struct vcpu *cpu, struct error *err) must_check;
 /* The offset alone, when the guest has written its TSC. */
 int kvm_tsc_put(struct vcpu *cpu, struct error *err) must_check;
+
+/* CPUID, once. */
+int kvm_state_show(struct vcpu *cpu, struct error *err) must_check;
+
+/* apic.c: KVM's own local APICs; the 8259 pair and the IOAPIC stay ours. */
+extern const struct engine_apics kvm_apics;
+/* For a VM without vCPUs: vm->apics, if this KVM can. */
+void kvm_apics_enable(struct kvm_vm *vm);
+/* Halted, waiting for a start-up message, running: part of the state. */
+int kvm_mp_put(struct vcpu *cpu, struct error *err) must_check;
+int kvm_mp_get(struct vcpu *cpu, struct error *err) must_check;
+/*
+ * An interrupt of the 8259's, when KVM can take it. KVM_INTERRUPT would keep
+ * it where nobody can see it if the state is wanted before it is delivered.
+ */
+int kvm_extint(struct vcpu *cpu, uint8_t vector, struct error *err) must_check;
 
 /* kick.c: KVM_RUN that a signal to this thread ends, now or soon. */
 int kvm_kick_init(struct error *err) must_check;

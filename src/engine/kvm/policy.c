@@ -146,6 +146,8 @@ static void leaf_add(struct vcpu *cpu, struct kvm_cpuid2 *list, uint32_t leaf,
     /* where the guest is now does not count */
     if (leaf == 0x80000001 && cpu_has(cpu, F_SYSCALL))
         r.edx |= BIT(11);
+    if (leaf == 1)
+        r.edx |= BIT(9); /* KVM takes it away while the APIC is disabled */
     list->entries[list->nent++] = (struct kvm_cpuid_entry2){
         .function = leaf,
         .index = sub,
@@ -220,7 +222,8 @@ bool kvm_msr_own(const struct kvm_vm *vm, uint32_t msr)
 {
     const struct msr_rule *r = msr_rule_find(msr);
 
-    return r && r->owner == MSR_BY_CPU && msr_rule_shown(r, &vm->model);
+    return r && msr_rule_shown(r, &vm->model) &&
+           (r->owner == MSR_BY_CPU || (r->owner == MSR_BY_APIC && vm->apics));
 }
 
 /* The last range, if the rule fits in; else a new one. NULL: no room. */
@@ -265,7 +268,9 @@ int kvm_filter_msrs(const struct kvm_vm *vm, struct error *err)
                                           KVM_MSR_EXIT_REASON_FILTER}};
 
     for (unsigned i = 0; i < msr_rule_count; i++)
-        if (kvm_msr_own(vm, msr_rules[i].first) && !rule_add(&f, &msr_rules[i]))
+        if (kvm_msr_own(vm, msr_rules[i].first) &&
+            msr_rules[i].first >> 8 != 8 && /* x2APIC's pass KVM's filter */
+            !rule_add(&f, &msr_rules[i]))
             return error_set(err, ENOSPC, "KVM's filter of MSRs has no room");
     if (ioctl(vm->fd, KVM_ENABLE_CAP, &cap) ||
         ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &f.kvm))

@@ -123,7 +123,10 @@ static void sregs_put(struct vcpu *cpu, struct kvm_sregs *k)
     k->cr3 = cpu->cr3;
     k->cr4 = cpu->cr4;
     k->efer = cpu->msr.efer;
-    if (cpu->intr) {
+    if (kvm_of(cpu)->vm->apics) {
+        k->cr8 = kvm_of(cpu)->cr8;
+        k->apic_base = kvm_of(cpu)->apic_base;
+    } else if (cpu->intr) {
         k->cr8 = cpu->intr->tpr_get(cpu->intr_ctx);
         /* KVM has no APIC here: only that CPUID shows one */
         if (!cpu->intr->msr_read(cpu->intr_ctx, 0x1b, &base))
@@ -338,14 +341,23 @@ static int parts_put(struct vcpu *cpu, struct error *err)
     return PUT(kc, KVM_SET_VCPU_EVENTS, events, "events", err);
 }
 
+int kvm_state_show(struct vcpu *cpu, struct error *err)
+{
+    struct kvm_cpu *kc = kvm_of(cpu);
+
+    if (!kc->shown && kvm_show_cpuid(cpu, err))
+        return -err->code;
+    kc->shown = true;
+    return 0;
+}
+
 int kvm_state_put(struct vcpu *cpu, struct error *err)
 {
     struct kvm_cpu *kc = kvm_of(cpu);
 
     rf_assert(!kc->loaded);
-    if (!kc->shown && kvm_show_cpuid(cpu, err))
+    if (kvm_state_show(cpu, err))
         return -err->code;
-    kc->shown = true;
     kc->last.tsc_offset = kc->have ? kc->last.tsc_offset : 0;
     kc->next = kc->last;
     regs_put(cpu, &kc->next.regs);
@@ -355,7 +367,7 @@ int kvm_state_put(struct vcpu *cpu, struct error *err)
     events_put(cpu, &kc->next.events);
     kc->next.xcrs.nr_xcrs = 1;
     kc->next.xcrs.xcrs[0].value = cpu->xcr0;
-    if (parts_put(cpu, err)) {
+    if (parts_put(cpu, err) || (kc->vm->apics && kvm_mp_put(cpu, err))) {
         kc->have = false;
         return -err->code;
     }
@@ -363,7 +375,7 @@ int kvm_state_put(struct vcpu *cpu, struct error *err)
     kc->last.tsc_offset = cpu->tsc_offset;
     kc->have = kc->loaded = true;
     kc->drop_ud = false;
-    kc->ready = (cpu->rflags & FLAG_IF) && !cpu->shadow;
+    kc->ready = !kc->vm->apics && (cpu->rflags & FLAG_IF) && !cpu->shadow;
     return 0;
 }
 
@@ -374,6 +386,9 @@ int kvm_state_get(struct vcpu *cpu, struct error *err)
 
     rf_assert(kc->loaded && !kc->open);
     cpu->stats.count[CTR_KVM_STATE]++;
+    /* first: it may change the rest */
+    if (kc->vm->apics && kvm_mp_get(cpu, err))
+        return -err->code;
     if (ioctl(kc->fd, KVM_GET_REGS, &s->regs) ||
         ioctl(kc->fd, KVM_GET_SREGS, &s->sregs) ||
         ioctl(kc->fd, KVM_GET_XSAVE, s->xsave) ||
@@ -391,6 +406,8 @@ int kvm_state_get(struct vcpu *cpu, struct error *err)
     if (cpu_has(cpu, F_XSAVE))
         cpu->xcr0 = s->xcrs.xcrs[0].value;
     events_get(cpu, &s->events);
+    kc->cr8 = s->sregs.cr8;
+    kc->apic_base = s->sregs.apic_base;
     kc->loaded = false;
     cpu->mmu->flush_all(cpu); /* nobody told the software TLB */
     vcpu_update_mode(cpu);

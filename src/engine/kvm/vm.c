@@ -136,7 +136,7 @@ static void vm_options(struct kvm_vm *vm)
         log_debug("kvm: no place for Intel's real mode: %s", strerror(errno));
 }
 
-static int vm_setup(struct kvm_vm *vm, const struct cpu_model *model,
+static int vm_setup(struct kvm_vm *vm, const struct vcpu *cpu,
                     struct error *err)
 {
     int dev = kvm_device_open(err), len;
@@ -155,16 +155,18 @@ static int vm_setup(struct kvm_vm *vm, const struct cpu_model *model,
     if (len < (int)sizeof(struct kvm_run))
         return error_set(err, EIO, "KVM's vCPUs have no shared page");
     vm->run_len = (size_t)len;
-    vm->model = *model;
+    vm->model = *cpu->model;
     vm_options(vm);
+    if (cpu->host_apics)
+        kvm_apics_enable(vm);
     if (kvm_reduce_model(&vm->model, err) || kvm_filter_msrs(vm, err))
         return -err->code;
     return kvm_kick_init(err);
 }
 
-static int vm_open(struct guest_mem *mem, const struct cpu_model *model,
-                   struct error *err)
+static int vm_open(const struct vcpu *cpu, struct error *err)
 {
+    struct guest_mem *mem = cpu->mem;
     struct kvm_vm *vm = mem->slots;
 
     if (vm) {
@@ -174,7 +176,7 @@ static int vm_open(struct guest_mem *mem, const struct cpu_model *model,
     vm = calloc(1, sizeof(*vm));
     if (!vm)
         return error_set(err, ENOMEM, "out of memory");
-    if (vm_setup(vm, model, err)) {
+    if (vm_setup(vm, cpu, err)) {
         if (vm->fd > 0)
             close(vm->fd);
         free(vm);
@@ -229,7 +231,7 @@ int kvm_cpu_open(struct vcpu *cpu, struct error *err)
 {
     struct kvm_cpu *kc;
 
-    if (vm_open(cpu->mem, cpu->model, err))
+    if (vm_open(cpu, err))
         return -err->code;
     kc = calloc(1, sizeof(*kc));
     if (!kc) {
@@ -239,6 +241,7 @@ int kvm_cpu_open(struct vcpu *cpu, struct error *err)
     kc->fd = -1;
     kc->vm = cpu->mem->slots;
     kc->model = cpu->model;
+    kc->apic_base = 0xfee00800 | (cpu->index ? 0 : BIT(8)); /* [SDM 3A 11.4] */
     cpu->kvm = kc;
     cpu->model = &kc->vm->model;
     if (cpu_setup(cpu, kc, err)) {
