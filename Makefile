@@ -151,6 +151,7 @@ bench:
 	tests/bench/engines
 	tests/bench/programs
 	tests/bench/overhead
+	tests/bench/kvm
 
 # What disks, snapshots and forks cost; a few minutes.
 bench-vm: all

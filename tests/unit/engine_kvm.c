@@ -392,6 +392,24 @@ static void any_call_may_fail(void)
     finish("kvm");
 }
 
+/* As after a fork: the slots move, and a small guest has none above 4 GiB. */
+static void ram_may_be_mapped_anew(void)
+{
+    struct error err;
+    int fd;
+
+    if (!start("kvm"))
+        SKIP("no usable /dev/kvm");
+    CHECK(!kvm_slots(cpu, &err));
+    fd = guest_mem_freeze(&mem, &err);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK(!kvm_slots(cpu, &err));
+    CHECK(!guest_mem_thaw(&mem, &err));
+    CHECK(!kvm_slots(cpu, &err));
+    finish("kvm");
+}
+
 static void local_apic_comes_back(void)
 {
     struct apic_image in = {.base = 0xfee00d00}, out; /* x2APIC */
@@ -474,6 +492,7 @@ int main(void)
     RUN(an_unknown_exit_ends_with_a_line);
     RUN(what_kvm_does_not_emulate_is_interpreted);
     RUN(any_call_may_fail);
+    RUN(ram_may_be_mapped_anew);
     RUN(local_apic_comes_back);
     RUN(a_sleep_goes_there_and_back);
     RUN(a_dropped_feature_takes_those_on_it_along);

@@ -31,6 +31,8 @@ struct kvm_state {
 };
 _Static_assert(offsetof(struct kvm_msrs, entries) == 8, "as struct kvm_state");
 
+enum kvm_slot { SLOT_LOW, SLOT_HIGH, SLOT_ROM, SLOT_COUNT };
+
 /* What the vCPUs of one guest memory share; in guest_mem.slots. */
 struct kvm_vm {
     int fd;
@@ -38,9 +40,10 @@ struct kvm_vm {
     size_t run_len;       /* bytes of each vCPU's shared pages */
     pthread_mutex_t lock; /* the slots */
     bool mapped;
-    unsigned generation; /* guest_mem's, of the slots */
-    const uint8_t *rom;  /* guest_mem's, of the slots */
-    void *rom_copy;      /* its pages */
+    unsigned generation;       /* guest_mem's, of the slots */
+    uint64_t slot[SLOT_COUNT]; /* bytes that KVM has there */
+    const uint8_t *rom;        /* guest_mem's, of the slots */
+    void *rom_copy;            /* its pages */
     uint64_t rom_size;
     bool exits_refused;     /* no #UD for what KVM does not emulate */
     bool apics;             /* KVM can have the local APICs */

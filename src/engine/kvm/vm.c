@@ -26,8 +26,6 @@
  */
 #define INTEL_PAGES (GUEST_HIGH_BASE - GUEST_ROM_MAX - 4 * PAGE_SIZE)
 
-enum slot { SLOT_LOW, SLOT_HIGH, SLOT_ROM };
-
 /* --- the host --- */
 
 static int no_rights(struct error *err)
@@ -253,7 +251,7 @@ int kvm_cpu_open(struct vcpu *cpu, struct error *err)
 
 /* --- slots --- */
 
-static int slot_set(const struct kvm_vm *vm, enum slot slot, gpa_t gpa,
+static int slot_set(struct kvm_vm *vm, enum kvm_slot slot, gpa_t gpa,
                     const void *host, uint64_t size, struct error *err)
 {
     struct kvm_userspace_memory_region r = {
@@ -264,15 +262,17 @@ static int slot_set(const struct kvm_vm *vm, enum slot slot, gpa_t gpa,
         .memory_size = 0,
     };
 
-    /* a slot that moves has to go first; one that is not there may */
-    if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) && vm->mapped)
+    /* a slot that moves has to go first; one that is not there must not */
+    if (vm->slot[slot] && ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r))
         return error_set(err, errno, "KVM keeps the guest's memory: %s",
                          strerror(errno));
+    vm->slot[slot] = 0;
     r.memory_size = size;
     if (size && ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r))
         return error_set(err, errno,
                          "KVM does not take %llu MiB of guest memory: %s",
                          (unsigned long long)(size / MiB), strerror(errno));
+    vm->slot[slot] = size;
     return 0;
 }
 
