@@ -30,8 +30,8 @@
 #define ESR_REGISTER    BIT(7)
 
 static const uint32_t lvt_writable[LVT_COUNT] = {
-    [LVT_CMCI] = 0x107ff,  [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff,
-    [LVT_PERF] = 0x107ff,  [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,
+    [LVT_UNUSED] = LVT_MASKED, [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff,
+    [LVT_PERF] = 0x107ff,      [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,
     [LVT_ERROR] = 0x100ff,
 };
 
@@ -302,8 +302,6 @@ static void lapic_lvt_write(struct lapic *l, unsigned n, uint32_t val)
 
 int lapic_reg_lvt(unsigned reg)
 {
-    if (reg == 0x2f)
-        return LVT_CMCI;
     return reg >= 0x32 && reg <= 0x37 ? (int)(reg - 0x32 + LVT_TIMER) : -1;
 }
 
@@ -318,7 +316,7 @@ bool lapic_reg_read(struct lapic *l, unsigned reg, uint32_t *val)
         *val = lapic_x2(l) ? l->id : l->id << 24;
         break;
     case 0x03:
-        *val = 0x14 | (LVT_COUNT - 1) << 16;
+        *val = 0x14 | (LVT_COUNT - 2) << 16; /* the last one's number */
         break;
     case 0x08:
         *val = l->tpr;

@@ -65,7 +65,7 @@ struct lapic_bus {
 };
 
 enum {
-    LVT_CMCI,
+    LVT_UNUSED, /* has a place in saved states; no CMCI without MCE's banks */
     LVT_TIMER,
     LVT_THERMAL,
     LVT_PERF,

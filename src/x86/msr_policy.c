@@ -129,7 +129,6 @@ const struct msr_rule msr_rules[] = {
     X2(0x818, 8, MSR_R, "TMR"),
     X2(0x820, 8, MSR_R, "IRR"),
     X2(0x828, 1, MSR_RW, "ESR"),
-    X2(0x82f, 1, MSR_RW, "LVT_CMCI"),
     X2(0x830, 1, MSR_RW, "ICR"),
     X2(0x832, 6, MSR_RW, "LVT"),
     X2(0x838, 1, MSR_RW, "INIT_COUNT"),
