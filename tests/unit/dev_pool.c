@@ -138,8 +138,8 @@ static void saved_in_the_middle(struct pooled *p)
     struct state_writer *w = state_writer_new();
     struct device *d = &p->h.v->pci.dev;
 
+    give(p, HAND_SIZE); /* its kick takes the lock */
     loop_lock(&p->h.loop);
-    give(p, HAND_SIZE);
     d->ops->save(d, w);
     loop_unlock(&p->h.loop);
     state_writer_free(w);
