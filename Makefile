@@ -44,7 +44,7 @@ help:
 	@echo 'make test-distro  real distributions; makes a Debian first, as root'
 	@echo 'make check-style  layers, headers, format'
 	@echo 'make bench        compare with QEMU, Bochs and the host'
-	@echo 'make bench-vm     what disks, snapshots and forks of a guest cost'
+	@echo 'make bench-vm     what disks, snapshots, forks and boots of a guest cost'
 	@echo 'make install      to $$(DESTDIR)$$(PREFIX), PREFIX=$(PREFIX)'
 	@echo 'MODE=asan, MODE=debug: build folders of their own'
 
@@ -153,10 +153,11 @@ bench:
 	tests/bench/overhead
 	tests/bench/kvm
 
-# What disks, snapshots and forks cost; a few minutes.
+# What disks, snapshots, forks and boots cost; some minutes.
 bench-vm: all
 	tests/bench/disks
 	tests/bench/copies
+	tests/bench/boot
 
 check-style: $(BUILD)/gen/dsdt_aml.h
 	scripts/check-style
