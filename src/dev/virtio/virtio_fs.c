@@ -74,18 +74,10 @@ static void req_serve(struct virtio_fs *f, struct virtio_fs_req *r)
     r->written = share_serve(f->share, &m);
 }
 
-/* fs_done() is to look at everything. */
-static void fs_poke(struct virtio_fs *f)
-{
-    uint64_t one = 1;
-
-    if (write(f->done_fd.fd, &one, sizeof(one)) < 0)
-        return; /* full: it is readable anyway */
-}
-
 static void *fs_worker(void *arg)
 {
     struct virtio_fs *f = arg;
+    uint64_t one = 1;
 
     share_thread();
     fence_thread(VIRTIO_FS_NEEDS, FENCE_CAPS_FILES);
@@ -110,7 +102,8 @@ static void *fs_worker(void *arg)
         *f->done_end = r;
         f->done_end = &r->next;
         pthread_cond_broadcast(&f->idle);
-        fs_poke(f);
+        if (write(f->done_fd.fd, &one, sizeof(one)) < 0)
+            continue; /* full: it is readable anyway */
     }
     pthread_mutex_unlock(&f->lock);
     return NULL;
@@ -260,7 +253,10 @@ static struct virtio_fs *fs_dev(struct device *d)
     return container_of(d, struct virtio_fs, v.pci.dev);
 }
 
-/* What the workers have taken is answered; the rest waits in the rings. */
+/*
+ * What the workers have taken is answered; the rest waits in the rings, for
+ * fs_done(): done_fd is still readable.
+ */
 void virtio_fs_drain(struct virtio_fs *f)
 {
     pthread_mutex_lock(&f->lock);
@@ -268,7 +264,6 @@ void virtio_fs_drain(struct virtio_fs *f)
         pthread_cond_wait(&f->idle, &f->lock);
     pthread_mutex_unlock(&f->lock);
     fs_complete(f);
-    fs_poke(f); /* who was left is for when the machine goes on */
 }
 
 static void virtio_fs_save(struct device *d, struct state_writer *w)
