@@ -113,6 +113,20 @@ static int option_take(const struct option_spec *s, void *ctx,
     return 0;
 }
 
+/* [NAME], but not [ADDR:]PORT. */
+static bool may_be_left_out(const char *value)
+{
+    return *value == '[' && !strchr(value, ']')[1];
+}
+
+/* Is the next word the option's value? If there is none, it should have been.
+ */
+static bool value_follows(const struct option_spec *s, int argc, char **argv)
+{
+    return s->value &&
+           (!may_be_left_out(s->value) || (argc > 1 && argv[1][0] != '-'));
+}
+
 /* One option; returns how many words it took, or -errno. */
 static int option_parse(const struct option_spec *specs, int argc, char **argv,
                         void *ctx, struct error *err)
@@ -134,7 +148,7 @@ static int option_parse(const struct option_spec *specs, int argc, char **argv,
         return option_unknown(specs, arg, dashes, len, err);
     if (arg[dashes + len])
         value = arg + dashes + len + 1;
-    if (s->value && !value) {
+    if (!value && value_follows(s, argc, argv)) {
         if (argc < 2)
             return error_set(err, EINVAL, "--%s needs a value: --%s %s",
                              s->name, s->name, s->value);

@@ -12,8 +12,10 @@
 struct option_spec {
     const char *name;    /* without dashes */
     const char *aliases; /* space-separated, or NULL; "m mem" */
-    const char *value;   /* how help names the value; NULL: a flag */
-    const char *help;    /* lines separated by \n; NULL: none of theirs */
+    /* How help names the value; NULL: a flag; [NAME]: may be left out. */
+    const char *value;
+    const char *help; /* lines separated by \n; NULL: none of theirs */
+    /* value: NULL if there is none. */
     int (*set)(void *ctx, const char *value, struct error *err);
     /*
      * Without set(): where in ctx the value itself goes, a const char *; or

@@ -22,7 +22,7 @@ struct top_args {
     bool once, json, prometheus, all, help, paced;
     const char *serve;
     uint64_t interval_ns;
-    unsigned sort;
+    enum top_order sort;
 };
 
 static int top_interval(void *ctx, const char *v, struct error *err)
@@ -43,30 +43,26 @@ static int top_sort_by(void *ctx, const char *v, struct error *err)
 {
     struct top_args *a = ctx;
 
-    for (a->sort = 0; top_orders[a->sort]; a->sort++)
-        if (!strcmp(top_orders[a->sort], v))
+    for (unsigned i = 0; i < TOP_ORDERS; i++)
+        if (!strcmp(top_orders[i], v)) {
+            a->sort = i;
             return 0;
+        }
     return error_set(err, EINVAL,
                      "--sort %s: give cpu, exits, io, memory, uptime or name",
                      v);
 }
 
-static int top_listen(void *ctx, const char *v, struct error *err)
+static int top_text(void *ctx, const char *v, struct error *err)
 {
     struct top_args *a = ctx;
 
+    a->prometheus = true;
+    if (!v)
+        return 0;
     if (strncmp(v, "unix:", 5) || !v[5])
         return error_set(err, EINVAL, "--prometheus %s: give unix:PATH", v);
-    a->prometheus = true;
     a->serve = v + 5;
-    return 0;
-}
-
-static int top_help_option(void *ctx, const char *v, struct error *err)
-{
-    (void)v;
-    (void)err;
-    ((struct top_args *)ctx)->help = true;
     return 0;
 }
 
@@ -80,12 +76,11 @@ static const struct option_spec top_options[] = {
      offsetof(struct top_args, once)},
     {"json", NULL, NULL, "one object; with --interval one on each line", NULL,
      offsetof(struct top_args, json)},
-    {"prometheus", NULL, NULL,
-     "text for Prometheus, once; with unix:PATH behind it,\n"
-     "over HTTP on that socket: GET /metrics",
-     NULL, offsetof(struct top_args, prometheus)},
-    {"prometheus-at", NULL, "unix:PATH", NULL, top_listen},
-    {"help", "h", NULL, "this text", top_help_option},
+    {"prometheus", NULL, "[unix:PATH]",
+     "text for Prometheus, once; or over HTTP on that\n"
+     "socket: GET /metrics",
+     top_text},
+    {"help", "h", NULL, "this text", NULL, offsetof(struct top_args, help)},
     {0},
 };
 
@@ -122,8 +117,9 @@ static void print_table(const struct top *t)
     fflush(stdout);
 }
 
-static void nap(uint64_t ns)
+static void nap_until(uint64_t end)
 {
+    uint64_t now = clock_host_now(), ns = now < end ? end - now : 0;
     struct timespec t = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
 
     nanosleep(&t, NULL);
@@ -132,26 +128,24 @@ static void nap(uint64_t ns)
 /* Rates need two looks. Where machines are silent the first took longer. */
 static void look_twice(struct top *t, uint64_t interval_ns)
 {
-    uint64_t start = top_now(), took;
+    uint64_t start = clock_host_now();
 
     top_round(t, ROUND_NS);
-    took = top_now() - start;
-    nap(took < interval_ns ? interval_ns - took : 0);
+    nap_until(start + interval_ns);
     top_round(t, ROUND_NS);
 }
 
 static int json_lines(struct top *t, const struct top_args *a)
 {
     for (;;) {
-        uint64_t start = top_now(), took;
+        uint64_t start = clock_host_now();
 
         top_round(t, ROUND_NS);
         top_sort(t, a->sort, false);
         top_json(t, stdout, false);
         if (ferror(stdout))
             return EXIT_OK; /* who read it has enough */
-        took = top_now() - start;
-        nap(took < a->interval_ns ? a->interval_ns - took : 0);
+        nap_until(start + a->interval_ns);
     }
 }
 
@@ -161,7 +155,7 @@ static int top_run(struct top *t, const struct top_args *a)
         return top_serve(t, a->serve);
     if (a->prometheus) {
         top_round(t, ROUND_NS);
-        top_sort(t, 5, false);
+        top_sort(t, TOP_BY_NAME, false);
         top_prometheus(t, stdout);
         return EXIT_OK;
     }
@@ -178,36 +172,13 @@ static int top_run(struct top *t, const struct top_args *a)
     return EXIT_OK;
 }
 
-/* `--prometheus unix:PATH', also with an equals sign: an option of its own. */
-static void split_prometheus(int argc, char **argv, char *joined, size_t len)
-{
-    for (int i = 0; i < argc; i++) {
-        bool apart = !strcmp(argv[i], "--prometheus") && i + 1 < argc &&
-                     argv[i + 1][0] != '-';
-        const char *path = apart ? argv[i + 1]
-                           : !strncmp(argv[i], "--prometheus=", 13)
-                               ? argv[i] + 13
-                               : NULL;
-
-        if (!path)
-            continue;
-        snprintf(joined, len, "--prometheus-at=%s", path);
-        argv[i] = joined;
-        if (apart)
-            argv[i + 1] = joined; /* the same again */
-        return;
-    }
-}
-
 int cmd_top(int argc, char **argv)
 {
     struct top_args a = {.interval_ns = INTERVAL_NS};
     struct top *t;
-    char joined[256]; /* a socket's path is shorter */
     struct error err;
     int status;
 
-    split_prometheus(argc, argv, joined, sizeof(joined));
     if (options_parse(top_options, argc, argv, &a, &err))
         return command_error("top", &err, EXIT_USAGE);
     if (a.help) {

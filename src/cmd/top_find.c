@@ -11,17 +11,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "base/clock.h"
-
 #define SUFFIX     ".sock"
 #define ACCEPTS    0x10000u /* __SO_ACCEPTCON, in /proc/net/unix */
 #define LINES_MAX  100000u
 #define SUFFIX_LEN (sizeof(SUFFIX) - 1)
-
-uint64_t top_now(void)
-{
-    return clock_host_now();
-}
 
 static struct top_item *item_at(const struct top *t, const char *path)
 {
@@ -130,11 +123,11 @@ static bool forget(struct top_item *it)
         return false;
     if (!it->found && it->state != TOP_GONE) {
         it->state = TOP_GONE;
-        it->gone_ns = top_now();
+        it->gone_ns = clock_host_now();
     }
     if (it->state != TOP_GONE)
         return false;
-    return !it->samples || top_now() - it->gone_ns > TOP_GONE_NS;
+    return !it->samples || clock_host_now() - it->gone_ns > TOP_GONE_NS;
 }
 
 void top_begin(struct top *t)

@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "io/unix_socket.h"
 #include "machine/names.h"
 
@@ -24,6 +25,7 @@
 struct top_count {
     char group[16], name[40];
     uint64_t n;
+    double rate; /* a second, since the sample before; 0 without one */
 };
 
 /* Sums since it began; bytes, nanoseconds, or as the name says. */
@@ -79,8 +81,6 @@ struct top {
     bool all; /* other users' too */
 };
 
-uint64_t top_now(void); /* ns */
-
 /* --- top_find.c --- */
 
 /* Looks who is there, asks them; forgets who has been gone for long enough. */
@@ -108,6 +108,9 @@ struct json_object;
 
 /* An answer becomes the newest sample. False: it is none. */
 bool top_sample_take(struct top_item *it, struct json_object *answer);
+/* The count of the same name; NULL: there is none. */
+const struct top_count *top_count_find(const struct top_sample *s,
+                                       const struct top_count *c);
 /* Copies what can be printed; a question mark stands for the rest. */
 void top_printable(char *to, size_t len, const char *from);
 
@@ -123,15 +126,23 @@ struct top_rate {
 };
 
 struct top_rate top_rate_of(const struct top_item *it);
-/* The i-th count's events a second. */
-double top_count_rate(const struct top_item *it, unsigned i);
+/* Sets the rates of the newest sample's counts. */
+void top_count_rates(struct top_item *it);
 /* Does a count stand for something that stopped the guest's own code? */
 bool top_is_exit(const struct top_count *c);
 /* For people: running, paused, silent, ... */
 const char *top_state_name(const struct top_item *it);
-/* Sorts the items; `by`: one of top_orders. */
-void top_sort(struct top *t, unsigned by, bool reverse);
-extern const char *const top_orders[]; /* ends with NULL */
+enum top_order {
+    TOP_BY_CPU,
+    TOP_BY_EXITS,
+    TOP_BY_IO,
+    TOP_BY_MEMORY,
+    TOP_BY_UPTIME,
+    TOP_BY_NAME,
+    TOP_ORDERS,
+};
+extern const char *const top_orders[TOP_ORDERS]; /* their names */
+void top_sort(struct top *t, enum top_order by, bool reverse);
 
 /* --- top_table.c --- */
 
@@ -150,4 +161,4 @@ void top_prometheus(const struct top *t, FILE *out);
 /* --- top_serve.c, top_screen.c: until a signal; an exit status --- */
 
 int top_serve(struct top *t, const char *path);
-int top_screen(struct top *t, uint64_t interval_ns, unsigned sort);
+int top_screen(struct top *t, uint64_t interval_ns, enum top_order sort);

@@ -33,7 +33,7 @@ static void lost(struct top_item *it)
     top_link_close(&it->link);
     it->found = false;
     if (it->state != TOP_GONE)
-        it->gone_ns = top_now();
+        it->gone_ns = clock_host_now();
     it->state = TOP_GONE;
 }
 
@@ -88,7 +88,7 @@ void top_ask(struct top_item *it)
         return;
     }
     l->counters = !it->wanted;
-    l->asked_ns = top_now();
+    l->asked_ns = clock_host_now();
     if (it->wanted)
         it->note[0] = '\0';
     it->wanted = NULL;
@@ -181,7 +181,7 @@ void top_link_ready(struct top_item *it)
 
 void top_link_late(struct top_item *it, uint64_t after_ns)
 {
-    if (it->link.asked_ns && top_now() - it->link.asked_ns >= after_ns)
+    if (it->link.asked_ns && clock_host_now() - it->link.asked_ns >= after_ns)
         it->state = TOP_SILENT;
 }
 
@@ -202,13 +202,13 @@ static unsigned awaited(const struct top *t, struct pollfd *p,
 
 void top_round(struct top *t, uint64_t limit_ns)
 {
-    uint64_t end = top_now() + limit_ns, now;
+    uint64_t end = clock_host_now() + limit_ns, now;
     struct pollfd p[TOP_ITEMS_MAX];
     struct top_item *who[TOP_ITEMS_MAX];
     unsigned n;
 
     top_begin(t);
-    while ((n = awaited(t, p, who)) && (now = top_now()) < end) {
+    while ((n = awaited(t, p, who)) && (now = clock_host_now()) < end) {
         if (poll(p, n, (int)((end - now) / 1000000) + 1) <= 0)
             continue;
         for (unsigned i = 0; i < n; i++)

@@ -35,22 +35,16 @@ struct top_rate top_rate_of(const struct top_item *it)
     return r;
 }
 
-double top_count_rate(const struct top_item *it, unsigned i)
+void top_count_rates(struct top_item *it)
 {
-    const struct top_count *c = &it->now.count[i], *w;
     struct top_rate r = top_rate_of(it);
-    uint64_t was = 0;
 
-    if (r.seconds == 0)
-        return 0;
-    for (unsigned k = 0; k < it->was.counts; k++) {
-        w = &it->was.count[k];
-        if (!strcmp(w->name, c->name) && !strcmp(w->group, c->group)) {
-            was = w->n;
-            break;
-        }
+    for (unsigned i = 0; i < it->now.counts && r.seconds > 0; i++) {
+        struct top_count *c = &it->now.count[i];
+        const struct top_count *w = top_count_find(&it->was, c);
+
+        c->rate = grown(c->n, w ? w->n : 0, r.seconds);
     }
-    return grown(c->n, was, r.seconds);
 }
 
 /*
@@ -95,23 +89,26 @@ const char *top_state_name(const struct top_item *it)
 
 /* --- order --- */
 
-const char *const top_orders[] = {"cpu",    "exits", "io", "memory",
-                                  "uptime", "name",  NULL};
+const char *const top_orders[TOP_ORDERS] = {
+    [TOP_BY_CPU] = "cpu",       [TOP_BY_EXITS] = "exits",
+    [TOP_BY_IO] = "io",         [TOP_BY_MEMORY] = "memory",
+    [TOP_BY_UPTIME] = "uptime", [TOP_BY_NAME] = "name",
+};
 
-static double weight(const struct top_item *it, unsigned by)
+static double weight(const struct top_item *it, enum top_order by)
 {
     struct top_rate r = top_rate_of(it);
 
     switch (by) {
-    case 0:
+    case TOP_BY_CPU:
         return r.vcpus + r.stubs + r.monitor;
-    case 1:
+    case TOP_BY_EXITS:
         return r.exits;
-    case 2:
+    case TOP_BY_IO:
         return r.disk_bytes + r.net_bytes;
-    case 3:
+    case TOP_BY_MEMORY:
         return (double)(it->now.resident + it->now.monitor + it->now.stubs);
-    case 4:
+    case TOP_BY_UPTIME:
         return (double)it->now.uptime_ms;
     default:
         return 0;
@@ -119,7 +116,7 @@ static double weight(const struct top_item *it, unsigned by)
 }
 
 struct order {
-    unsigned by;
+    enum top_order by;
     bool reverse;
 };
 
@@ -138,7 +135,7 @@ static int compare(const void *va, const void *vb, void *ctx)
     return o->reverse ? -d : d;
 }
 
-void top_sort(struct top *t, unsigned by, bool reverse)
+void top_sort(struct top *t, enum top_order by, bool reverse)
 {
     struct order o = {by, reverse};
 

@@ -61,14 +61,14 @@ static uint64_t sum(struct json_object *o, const char *list, const char *key)
     return n;
 }
 
-/* Two counts of one name would make two series of one name. */
-static bool count_known(const struct top_sample *s, const struct top_count *c)
+const struct top_count *top_count_find(const struct top_sample *s,
+                                       const struct top_count *c)
 {
     for (unsigned i = 0; i < s->counts; i++)
         if (!strcmp(s->count[i].name, c->name) &&
             !strcmp(s->count[i].group, c->group))
-            return true;
-    return false;
+            return &s->count[i];
+    return NULL;
 }
 
 static void counts_of(struct top_sample *s, const char *group,
@@ -86,8 +86,8 @@ static void counts_of(struct top_sample *s, const char *group,
             continue;
         top_printable(c->group, sizeof(c->group), group);
         top_printable(c->name, sizeof(c->name), name);
-        if (count_known(s, c))
-            continue;
+        if (top_count_find(s, c))
+            continue; /* it would make two series of one name */
         c->n = json_object_get_uint64(n);
         s->exits += top_is_exit(c) ? c->n : 0;
         s->counts++;
@@ -253,10 +253,11 @@ bool top_sample_take(struct top_item *it, struct json_object *answer)
     if (it->samples < 2)
         it->samples++;
     memset(&it->now, 0, sizeof(it->now));
-    it->now.at_ns = top_now();
+    it->now.at_ns = clock_host_now();
     word(answer, "engine", it->engine, sizeof(it->engine));
     word(answer, "state", it->says, sizeof(it->says));
     sample_counters(&it->now, answer);
+    top_count_rates(it);
     if (it->pid) {
         proc_times(it->pid, &own, &it->now.stubs_ns);
         proc_children(it->pid, &it->now);

@@ -33,7 +33,7 @@ enum { KEY_UP = 256, KEY_DOWN, KEY_PAGE_UP, KEY_PAGE_DOWN, KEY_ESC };
 struct screen {
     struct top *t;
     uint64_t interval_ns;
-    unsigned sort;
+    enum top_order sort;
     bool reverse, details, colours, help, leave;
     char chosen[sizeof(((struct sockaddr_un *)0)->sun_path)];
     unsigned scroll; /* of the details */
@@ -310,7 +310,7 @@ static void key_do(struct screen *s, int key)
         s->scroll = 0;
         break;
     case 's':
-        s->sort = top_orders[s->sort + 1] ? s->sort + 1 : 0;
+        s->sort = (s->sort + 1) % TOP_ORDERS;
         break;
     case 'r':
         s->reverse = !s->reverse;
@@ -394,7 +394,7 @@ static bool wait_once(struct screen *s, int sig, uint64_t end, unsigned *open)
 {
     struct pollfd p[TOP_ITEMS_MAX + 2];
     struct top_item *who[TOP_ITEMS_MAX];
-    uint64_t now = top_now();
+    uint64_t now = clock_host_now();
     unsigned n = 0, had = *open;
     int ms = now < end ? (int)((end - now) / 1000000) + 1 : 0;
 
@@ -427,17 +427,17 @@ static bool wait_once(struct screen *s, int sig, uint64_t end, unsigned *open)
  */
 static void interval(struct screen *s, int sig)
 {
-    uint64_t start = top_now(), end = start + s->interval_ns;
+    uint64_t start = clock_host_now(), end = start + s->interval_ns;
     uint64_t settled = MIN(end, start + SETTLE_NS);
     unsigned open = 1;
     bool drawn = false;
 
     top_begin(s->t);
     top_sort(s->t, s->sort, s->reverse);
-    while (!s->leave && top_now() < end) {
+    while (!s->leave && clock_host_now() < end) {
         bool want = wait_once(s, sig, drawn ? end : settled, &open);
 
-        if (!want && (drawn || top_now() < settled))
+        if (!want && (drawn || clock_host_now() < settled))
             continue;
         for (unsigned i = 0; i < s->t->items; i++)
             top_link_late(s->t->item[i], MAX(SILENT_MIN, s->interval_ns));
@@ -448,7 +448,7 @@ static void interval(struct screen *s, int sig)
     }
 }
 
-int top_screen(struct top *t, uint64_t interval_ns, unsigned sort)
+int top_screen(struct top *t, uint64_t interval_ns, enum top_order sort)
 {
     const char *none = getenv("NO_COLOR");
     struct screen s = {.t = t,

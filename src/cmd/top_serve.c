@@ -27,7 +27,7 @@
 static bool ready(int fd, short events, uint64_t end)
 {
     struct pollfd p = {fd, events, 0};
-    uint64_t now = top_now();
+    uint64_t now = clock_host_now();
 
     return now < end && poll(&p, 1, (int)((end - now) / 1000000) + 1) > 0;
 }
@@ -67,7 +67,7 @@ static void send_all(int fd, const char *s, size_t len, uint64_t end)
 static void answer(int fd, const char *status, const char *type,
                    const char *body, size_t len)
 {
-    uint64_t end = top_now() + PATIENCE_NS;
+    uint64_t end = clock_host_now() + PATIENCE_NS;
     char head[256];
     int n = snprintf(head, sizeof(head),
                      "HTTP/1.0 %s\r\nContent-Type: %s\r\n"
@@ -102,7 +102,7 @@ static void metrics(struct top *t, int fd)
         return;
     }
     top_round(t, ROUND_NS);
-    top_sort(t, 5, false);
+    top_sort(t, TOP_BY_NAME, false);
     top_prometheus(t, f);
     fclose(f);
     answer(fd, "200 OK", "text/plain; version=0.0.4; charset=utf-8", text, len);
@@ -113,7 +113,7 @@ static void client(struct top *t, int fd)
 {
     char buf[REQUEST_MAX];
 
-    if (!request_read(fd, buf, top_now() + PATIENCE_NS))
+    if (!request_read(fd, buf, clock_host_now() + PATIENCE_NS))
         refuse(fd, "400 Bad Request");
     else if (strncmp(buf, "GET ", 4))
         refuse(fd, "405 Method Not Allowed");

@@ -137,13 +137,14 @@ CELL(uptime)
 }
 
 /* The heaviest exits: "hlt 1.2k mmio 300 ...", as far as there is room. */
-static void reasons(const struct top_item *it, char *s, size_t room)
+static void reasons(const struct top_item *it, const struct top_rate *r,
+                    char *s, size_t room)
 {
     unsigned used[8], n = 0;
     size_t len = 0;
 
     *s = '\0';
-    for (; n < ARRAY_SIZE(used); n++) {
+    for (; n < ARRAY_SIZE(used) && r->seconds > 0; n++) {
         double best = 0, rate;
         char each[CELL_MAX];
         unsigned at = 0, k;
@@ -153,7 +154,7 @@ static void reasons(const struct top_item *it, char *s, size_t room)
                 continue;
             for (k = 0; k < n && used[k] != i; k++)
                 continue;
-            rate = top_count_rate(it, i);
+            rate = it->now.count[i].rate;
             if (k == n && rate > best) {
                 best = rate;
                 at = i;
@@ -265,7 +266,7 @@ void top_line(const struct top_item *it, char *line, unsigned width)
     if (it->note[0])
         snprintf(text, sizeof(text), "%s", it->note);
     else
-        reasons(it, text, width - at + 1);
+        reasons(it, &r, text, width - at + 1);
     memcpy(line + at, text, MIN(strlen(text), width - at));
 }
 
@@ -304,6 +305,7 @@ static void details_counts(const struct top_item *it, FILE *f)
 {
     const struct top_sample *s = &it->now;
     double insns = s->insns ? (double)s->insns : 1;
+    bool alive = top_rate_of(it).seconds > 0;
 
     fprintf(f, "  %-28s %14s %12s %12s\n", "", "count", "a second",
             "per 10^6 ins");
@@ -311,7 +313,7 @@ static void details_counts(const struct top_item *it, FILE *f)
         if (!i || strcmp(s->count[i].group, s->count[i - 1].group))
             fprintf(f, "%s\n", s->count[i].group);
         fprintf(f, "  %-28s %14llu %12.1f %12.3f\n", s->count[i].name,
-                (unsigned long long)s->count[i].n, top_count_rate(it, i),
+                (unsigned long long)s->count[i].n, alive ? s->count[i].rate : 0,
                 (double)s->count[i].n / insns * 1e6);
     }
 }
