@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * apic_image.h - a local APIC as it goes from irq/ to an engine that has them
- * in the host's kernel, and back; neither folder includes the other.
+ * in the host's kernel, and back, and what is sent to one; neither folder
+ * includes the other.
  */
 #pragma once
 
 #include <stdint.h>
+
+/* The MSRs that are its own, besides the x2APIC's. */
+#define MSR_APIC_BASE    0x1bu
+#define MSR_TSC_DEADLINE 0x6e0u
+
+/* As a device writes it [SDM 3A 11.11]. */
+struct apic_message {
+    uint64_t addr; /* 0: none */
+    uint32_t data;
+};
 
 #define APIC_IMAGE_REGS 64
 

@@ -34,14 +34,10 @@ struct engine_apics {
      * message, an NMI that came since) gets there.
      */
     int (*get)(struct vcpu *cpu, struct apic_image *img, struct error *err);
-    /* A message to any of the machine's, MSI's address and data: was it taken?
-     */
-    bool (*message)(struct vcpu *cpu, uint64_t addr, uint32_t data);
-    /*
-     * The n pins whose message's EOI is to be told by vcpu_intr_ops.eoi; an
-     * address of 0: none.
-     */
-    void (*levels)(struct vcpu *cpu, const uint64_t *addr, const uint32_t *data,
+    /* To any of the machine's: was it taken? */
+    bool (*message)(struct vcpu *cpu, const struct apic_message *m);
+    /* The n pins whose message's EOI is to be told by vcpu_intr_ops.eoi. */
+    void (*levels)(struct vcpu *cpu, const struct apic_message *pin,
                    unsigned n);
 };
 

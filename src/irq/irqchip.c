@@ -63,7 +63,7 @@ static bool irqchip_send(void *ctx, uint64_t addr, uint32_t data)
         return false; /* the bus would write memory: nobody is there */
     if (c->host)
         return c->host->message(c->host_ctx,
-                                &(struct irqchip_message){addr, data});
+                                &(struct apic_message){addr, data});
     if ((addr & 8) && m.logical && m.mode == LAPIC_FIXED)
         m.mode = LAPIC_LOWEST;
     return irqchip_route(c, NULL, &m);
@@ -110,7 +110,7 @@ static void irqchip_pic_intr(void *ctx, bool level)
 static void irqchip_levels(void *ctx)
 {
     struct irqchip *c = ctx;
-    struct irqchip_message now[IOAPIC_PINS];
+    struct apic_message now[IOAPIC_PINS];
 
     if (!c->host)
         return;

@@ -13,24 +13,18 @@
 #include "irq/irq.h"
 #include "irq/lapic.h"
 
-/* A message, as irq_msi() takes it. */
-struct irqchip_message {
-    uint64_t addr;
-    uint32_t data;
-};
-
 /* The host's kernel, when it has the local APICs. With the device lock. */
 struct irqchip_host {
     int (*put)(void *ctx, unsigned cpu, const struct apic_image *img,
                struct error *err);
     int (*get)(void *ctx, unsigned cpu, struct apic_image *img,
                struct error *err);
-    bool (*message)(void *ctx, const struct irqchip_message *m); /* taken? */
+    bool (*message)(void *ctx, const struct apic_message *m); /* taken? */
     /*
      * What level-triggered pins send: for these irqchip_eoi_seen() is to be
      * called. addr 0: none. IOAPIC_PINS of them.
      */
-    void (*levels)(void *ctx, const struct irqchip_message *pin);
+    void (*levels)(void *ctx, const struct apic_message *pin);
 };
 
 struct irqchip {
@@ -42,7 +36,7 @@ struct irqchip {
     struct lapic_bus bus;
     const struct irqchip_host *host; /* NULL: the local APICs are ours */
     void *host_ctx;
-    struct irqchip_message level[IOAPIC_PINS]; /* what the host was told */
+    struct apic_message level[IOAPIC_PINS]; /* what the host was told */
 };
 
 int irqchip_init(struct irqchip *c, struct guest_mem *mem, struct loop *loop,

@@ -6,10 +6,8 @@
 
 #include "irq/lapic.h"
 
-#define MSR_APIC_BASE    0x1b
-#define MSR_TSC_DEADLINE 0x6e0
-#define LVT_MASKED       BIT(16)
-#define LVT_TIMER_MODE   (3u << 17)
+#define LVT_MASKED     BIT(16)
+#define LVT_TIMER_MODE (3u << 17)
 
 bool lapic_x2(const struct lapic *l);
 /* The register's value, by its number; false: there is none to be read. */

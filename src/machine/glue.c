@@ -28,24 +28,18 @@ static int host_get(void *ctx, unsigned i, struct apic_image *img,
     return m->engine->apics->get(&m->cpu[i].cpu, img, err);
 }
 
-static bool host_message(void *ctx, const struct irqchip_message *msg)
+static bool host_message(void *ctx, const struct apic_message *msg)
 {
     struct machine *m = ctx;
 
-    return m->engine->apics->message(&m->cpu[0].cpu, msg->addr, msg->data);
+    return m->engine->apics->message(&m->cpu[0].cpu, msg);
 }
 
-static void host_levels(void *ctx, const struct irqchip_message *pin)
+static void host_levels(void *ctx, const struct apic_message *pin)
 {
     struct machine *m = ctx;
-    uint64_t addr[IOAPIC_PINS];
-    uint32_t data[IOAPIC_PINS];
 
-    for (unsigned i = 0; i < IOAPIC_PINS; i++) {
-        addr[i] = pin[i].addr;
-        data[i] = pin[i].data;
-    }
-    m->engine->apics->levels(&m->cpu[0].cpu, addr, data, IOAPIC_PINS);
+    m->engine->apics->levels(&m->cpu[0].cpu, pin, IOAPIC_PINS);
 }
 
 static const struct irqchip_host machine_irqchip_host = {

@@ -15,6 +15,7 @@
 
 #include <Zydis/Zydis.h>
 
+#include "base/apic_image.h"
 #include "x86/walk.h"
 
 enum cpuid_reg { EAX, EBX, ECX, EDX };
@@ -554,7 +555,7 @@ static void leaf_1(const struct vcpu *cpu, struct cpuid_regs *r)
         uint64_t base;
 
         /* a disabled APIC is not shown [SDM 3A 11.4.3] */
-        if (!cpu->intr->msr_read(cpu->intr_ctx, 0x1b, &base) &&
+        if (!cpu->intr->msr_read(cpu->intr_ctx, MSR_APIC_BASE, &base) &&
             !(base & BIT(11)))
             r->edx &= ~BIT(9);
     }

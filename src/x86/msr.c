@@ -8,13 +8,13 @@
  */
 #include "x86/msr.h"
 
+#include "base/apic_image.h"
 #include "base/log.h"
 #include "x86/cpuid.h"
 #include "x86/msr_policy.h"
 #include "x86/segment.h"
 
-#define MSR_APIC_BASE 0x1bu
-#define PAT_RESET     0x0007040600070406ull
+#define PAT_RESET 0x0007040600070406ull
 
 /* --- with effects --- */
 

@@ -10,6 +10,8 @@
  */
 #include "x86/msr_policy.h"
 
+#include "base/apic_image.h"
+
 #define MTRR_COUNT 8
 #define MC_BANKS   4
 
@@ -68,7 +70,7 @@ const struct msr_rule msr_rules[] = {
      "the guest's own clock: an offset", 0, 0},
     {0x17, 1, MSR_R, BY_MODEL, MSR_CONST, F_FPU, "PLATFORM_ID",
      "Linux's microcode driver reads it", 0, 0},
-    {0x1b, 1, MSR_RW, BY_APIC, MSR_APIC, F_APIC, "APIC_BASE",
+    {MSR_APIC_BASE, 1, MSR_RW, BY_APIC, MSR_APIC, F_APIC, "APIC_BASE",
      "interrupts", 0, 0},
     {0x34, 1, MSR_R, BY_MODEL, MSR_CONST, F_FPU, "SMI_COUNT",
      "Linux reads it: none", 0, 0},
@@ -117,8 +119,8 @@ const struct msr_rule msr_rules[] = {
      "memory types of the guest's pages", AT(pat), 0},
     TYPES(0x2ff, "MTRR_DEF_TYPE", mtrr_def_type, 0xcff),
     BANK(0), BANK(1), BANK(2), BANK(3),
-    {0x6e0, 1, MSR_RW, BY_APIC, MSR_APIC, F_TSC_DEADLINE, "TSC_DEADLINE",
-     "the guest's timer", 0, 0},
+    {MSR_TSC_DEADLINE, 1, MSR_RW, BY_APIC, MSR_APIC, F_TSC_DEADLINE,
+     "TSC_DEADLINE", "the guest's timer", 0, 0},
     X2(0x802, 2, MSR_R, "APICID, VERSION"),
     X2(0x808, 1, MSR_RW, "TPR"),
     X2(0x80a, 1, MSR_R, "PPR"),

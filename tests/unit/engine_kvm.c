@@ -432,7 +432,7 @@ static void local_apic_comes_back(void)
     in.tsc_deadline = far;
     CHECK(!kvm_apics.put(cpu, &in, &err));
     /* a message, to the APIC of ID 0, while it is there */
-    CHECK(kvm_apics.message(cpu, 0xfee00000, 0x4088));
+    CHECK(kvm_apics.message(cpu, &(struct apic_message){0xfee00000, 0x4088}));
     CHECK(!kvm_apics.get(cpu, &out, &err));
     CHECK_EQ(out.base, in.base);
     for (unsigned i = 0x08; i < 0x40; i++)

@@ -447,7 +447,7 @@ static void chip_state_survives_a_round_trip(void)
 
 static struct {
     struct apic_image img[3];
-    struct irqchip_message sent, level[IOAPIC_PINS];
+    struct apic_message sent, level[IOAPIC_PINS];
     unsigned sends, tables;
 } kernel;
 
@@ -469,7 +469,7 @@ static int kernel_get(void *ctx, unsigned cpu, struct apic_image *img,
     return 0;
 }
 
-static bool kernel_message(void *ctx, const struct irqchip_message *m)
+static bool kernel_message(void *ctx, const struct apic_message *m)
 {
     (void)ctx;
     kernel.sent = *m;
@@ -477,7 +477,7 @@ static bool kernel_message(void *ctx, const struct irqchip_message *m)
     return true;
 }
 
-static void kernel_levels(void *ctx, const struct irqchip_message *pin)
+static void kernel_levels(void *ctx, const struct apic_message *pin)
 {
     (void)ctx;
     memcpy(kernel.level, pin, sizeof(kernel.level));

@@ -14,9 +14,7 @@
 
 #include "base/log.h"
 
-#define MSR_APIC_BASE    0x1b
-#define MSR_TSC_DEADLINE 0x6e0
-#define PINS_MAX         24
+#define PINS_MAX 24
 
 _Static_assert(sizeof(struct kvm_lapic_state) == 16 * APIC_IMAGE_REGS,
                "a page");
@@ -219,18 +217,18 @@ int kvm_extint(struct vcpu *cpu, uint8_t vector, struct error *err)
     return 0;
 }
 
-static bool apic_message(struct vcpu *cpu, uint64_t addr, uint32_t data)
+static bool apic_send(struct vcpu *cpu, const struct apic_message *m)
 {
-    struct kvm_msi msi = {.address_lo = (uint32_t)addr,
-                          .address_hi = (uint32_t)(addr >> 32),
-                          .data = data};
+    struct kvm_msi msi = {.address_lo = (uint32_t)m->addr,
+                          .address_hi = (uint32_t)(m->addr >> 32),
+                          .data = m->data};
 
     return ioctl(kvm_of(cpu)->vm->fd, KVM_SIGNAL_MSI, &msi) > 0;
 }
 
 /* KVM reads off the routes of an IOAPIC's pins whose EOIs we wait for. */
-static void apic_levels(struct vcpu *cpu, const uint64_t *addr,
-                        const uint32_t *data, unsigned n)
+static void apic_levels(struct vcpu *cpu, const struct apic_message *pin,
+                        unsigned n)
 {
     struct {
         struct kvm_irq_routing head;
@@ -238,13 +236,13 @@ static void apic_levels(struct vcpu *cpu, const uint64_t *addr,
     } table = {.head.nr = 0};
 
     for (unsigned i = 0; i < n && i < PINS_MAX; i++)
-        if (addr[i])
+        if (pin[i].addr)
             table.e[table.head.nr++] = (struct kvm_irq_routing_entry){
                 .gsi = i,
                 .type = KVM_IRQ_ROUTING_MSI,
-                .u.msi = {.address_lo = (uint32_t)addr[i],
-                          .address_hi = (uint32_t)(addr[i] >> 32),
-                          .data = data[i]},
+                .u.msi = {.address_lo = (uint32_t)pin[i].addr,
+                          .address_hi = (uint32_t)(pin[i].addr >> 32),
+                          .data = pin[i].data},
             };
     if (ioctl(kvm_of(cpu)->vm->fd, KVM_SET_GSI_ROUTING, &table))
         log_error("KVM does not take the IOAPIC's routes: %s", strerror(errno));
@@ -253,6 +251,6 @@ static void apic_levels(struct vcpu *cpu, const uint64_t *addr,
 const struct engine_apics kvm_apics = {
     .put = apic_put,
     .get = apic_get,
-    .message = apic_message,
+    .message = apic_send,
     .levels = apic_levels,
 };

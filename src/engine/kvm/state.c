@@ -129,7 +129,7 @@ static void sregs_put(struct vcpu *cpu, struct kvm_sregs *k)
     } else if (cpu->intr) {
         k->cr8 = cpu->intr->tpr_get(cpu->intr_ctx);
         /* KVM has no APIC here: only that CPUID shows one */
-        if (!cpu->intr->msr_read(cpu->intr_ctx, 0x1b, &base))
+        if (!cpu->intr->msr_read(cpu->intr_ctx, MSR_APIC_BASE, &base))
             k->apic_base = base & ~(uint64_t)BIT(10);
     }
     memset(k->interrupt_bitmap, 0, sizeof(k->interrupt_bitmap));
