@@ -5,19 +5,20 @@
  *
  *     cgroup_host_read(&host)     what this machine has; once
  *     cgroup_find(&cg, &host, cgroupsPath, id)   names; nothing is touched
- *     cgroup_create(&cg)          or cgroup_open(&cg) if it exists already
+ *     cgroup_create(&cg, &limits)
  *     cgroup_apply(&cg, &limits)
- *     clone3() with cgroup_clone_fd(), and cgroup_enter(&cg, pid)
+ *     cgroup_enter_prepare(&cg)
+ *     clone3(), into cgroup_clone_fd(&cg); the child: cgroup_enter(&cg, 0)
  *     cgroup_close(&cg)
  *
- * A later process fills a cgroup from its state file (cgroup_add() for each
- * tree that it saved) instead of finding it, and then cgroup_open()s it.
+ * Other processes get it by cgroup_find() again, or by a cgroup_add() for
+ * each tree that a state file names; what they need is opened when it is.
  *
  * Single-threaded. All files are reached from the descriptor of a mounted
- * cgroup file system, verified to be one, with no symbolic link or ".." on
- * the way; the container's cgroup is never the root of a tree. Functions
- * return 0 or a negative errno with one line in `err` that names the place in
- * config.json or the cgroup.
+ * cgroup file system, verified to be one, with no symbolic link, other mount
+ * or ".." on the way; the container's cgroup is never the root of a tree.
+ * Functions return 0 or a negative errno with one line in `err` that names the
+ * place in config.json or the cgroup.
  */
 #pragma once
 
@@ -74,15 +75,17 @@ struct cgroup_host {
 
 /*
  * Reads it from the kernel: few system calls, fewest with v2 alone. No cgroups
- * at all is no error: CGROUP_NONE. The caller frees it.
+ * at all is no error: CGROUP_NONE. own: tree[].own is needed, for a relative
+ * cgroupsPath; else it is "/". The caller frees it.
  */
-int cgroup_host_read(struct cgroup_host *host, struct error *err) must_check;
+int cgroup_host_read(struct cgroup_host *host, bool own,
+                     struct error *err) must_check;
 /*
- * The pure part: from the text of /proc/self/mountinfo, /proc/self/cgroup and
- * the v2 tree's cgroup.controllers. All three are changed and pointed into.
+ * The pure part: from the texts of /proc/self/mountinfo, /proc/self/cgroup
+ * (NULL: not needed), which are changed and pointed into. What a v2 tree
+ * controls is not told there.
  */
-void cgroup_host_parse(struct cgroup_host *host, char *mountinfo, char *own,
-                       const char *controllers);
+void cgroup_host_parse(struct cgroup_host *host, char *mountinfo, char *own);
 void cgroup_host_free(struct cgroup_host *host);
 
 /* "memory": the name in the kernel's files and messages. */
@@ -98,7 +101,8 @@ struct cgroup_tree {
     char *path;    /* below mount: "/a/b"; owned */
     unsigned made; /* how many directories cgroup_create() made, the last
                       ones of path; cgroup_remove() takes them away again */
-    int fd;        /* of mount/path, O_PATH or not; -1: not open */
+    int root, fd;  /* of mount and of mount/path; -1: not open yet */
+    int enter;     /* of the file that cgroup_enter() writes; or -1 */
     int refused;   /* errno why cgroup_create() made none; 0: it did */
 };
 
@@ -112,8 +116,9 @@ struct cgroup {
 /*
  * Where a container's cgroup is. cgroups_path is linux.cgroupsPath: absolute
  * ones begin at the root of each hierarchy, others at the caller's own cgroup
- * (on v2, which forbids processes beside controlled children, at its parent);
- * NULL or "": the id, so. -EINVAL: ".." in it, or it is the root itself.
+ * (on v2, which forbids processes beside controlled children, at its parent).
+ * NULL or "": "/ID"; who is not root gives the id instead, to be where he may.
+ * -EINVAL: ".." in it, or it is the root itself.
  */
 int cgroup_find(struct cgroup *cg, const struct cgroup_host *host,
                 const char *cgroups_path, const char *id,
@@ -129,15 +134,16 @@ void cgroup_close(struct cgroup *cg);
 struct cgroup_tree *cgroup_tree_of(struct cgroup *cg, enum cgroup_controller c);
 
 /*
- * Makes and opens it in every tree. One that exists is taken if no process is
- * in it (-EEXIST otherwise). If `optional`, a tree in which the caller may not
- * make any (EACCES, EPERM, EROFS) is left out: without limits nothing is
- * missed, with them cgroup_apply() says so. On failure nothing is left behind.
+ * Makes it in every tree; in a v2 tree beside v1 only if `limits` (or NULL)
+ * has something for it. A cgroup that exists is taken if no process is in it
+ * (-EBUSY otherwise). If `optional`, a tree in which the caller may not make
+ * any (EACCES, EPERM, EROFS) is left out: without limits nothing is missed,
+ * with them cgroup_apply() says so. On failure nothing is left behind.
  */
-int cgroup_create(struct cgroup *cg, bool optional,
-                  struct error *err) must_check;
-/* Opens what exists; -ENOENT: no tree has it. */
-int cgroup_open(struct cgroup *cg, struct error *err) must_check;
+int cgroup_create(struct cgroup *cg, const struct cgroup_limits *limits,
+                  bool optional, struct error *err) must_check;
+/* Is it there, in any tree? */
+bool cgroup_exists(struct cgroup *cg);
 
 /*
  * Sets all limits that are given; on failure some may be set already. update:
@@ -148,20 +154,35 @@ int cgroup_apply(struct cgroup *cg, const struct cgroup_limits *limits,
                  bool update, struct error *err) must_check;
 
 /*
- * For clone3()'s CLONE_INTO_CGROUP: the v2 directory, -1 if there is none (or
- * v2 is only beside v1 and was not made).
+ * For clone3()'s CLONE_INTO_CGROUP: the v2 directory; -1: there is none, or it
+ * was not made. The child is born in it, which is free; entering it later
+ * costs milliseconds, as entering v1 trees does for anyone but oneself: the
+ * kernel waits for all CPUs.
  */
-int cgroup_clone_fd(const struct cgroup *cg);
-/* Moves pid (0: the caller) there. cloned: it is in the v2 tree already. */
+int cgroup_clone_fd(struct cgroup *cg);
+/*
+ * Opens what cgroup_enter() needs, ahead of it: so that a child can enter
+ * from whatever namespaces it was born in.
+ */
+int cgroup_enter_prepare(struct cgroup *cg, struct error *err) must_check;
+/*
+ * Moves process pid there, or, cheaply, with 0 the caller, which has one
+ * thread. cloned: it was born in the v2 tree.
+ */
 int cgroup_enter(struct cgroup *cg, pid_t pid, bool cloned,
                  struct error *err) must_check;
 /*
- * The same for one more process of a running container: where its cgroup has
- * controlled children and so holds no processes (v2), into the one that
- * `init` is in. sub: NULL, or the directory below, which must exist.
+ * From now on cg is the directory `sub` below, in all trees (`controllers` 0)
+ * or in those that have some of these; -ENOENT: it does not exist.
  */
-int cgroup_join(struct cgroup *cg, pid_t pid, pid_t init, const char *sub,
-                struct error *err) must_check;
+int cgroup_descend(struct cgroup *cg, uint32_t controllers, const char *sub,
+                   struct error *err) must_check;
+/*
+ * A running container may have given its v2 cgroup controlled children, so
+ * that no process can enter it (-EBUSY, of clone3() too). From now on cg is
+ * the cgroup that its process `init` is in, if that is below.
+ */
+int cgroup_follow(struct cgroup *cg, pid_t init, struct error *err) must_check;
 
 /* Returns when all have stopped, or go on. -ENOTSUP: no freezer here. */
 int cgroup_freeze(struct cgroup *cg, bool frozen, struct error *err) must_check;

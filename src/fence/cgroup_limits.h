@@ -6,8 +6,9 @@
  * and lists are whoever's filled it in, and are looked at only while
  * cgroup_apply() runs.
  *
- * Values are in the specification's units (those of cgroup v1) and unchecked;
- * -1 is "no limit" where it says so. cgroup_apply() translates for v2.
+ * Values are in the specification's units (those of cgroup v1) and unchecked.
+ * -1 is "no limit"; 0 is as if not given for bytes of memory, shares, quota,
+ * periods and weights. cgroup_apply() translates for v2.
  */
 #pragma once
 
@@ -46,7 +47,7 @@ enum {
 
 struct cgroup_limits_cpu {
     unsigned has;
-    uint64_t shares; /* 2 to 262144; 0 is as if not given */
+    uint64_t shares; /* 2 to 262144 */
     int64_t quota;   /* us in each period; below 1: none */
     uint64_t burst, period;
     int64_t realtime_runtime;
@@ -147,7 +148,8 @@ struct cgroup_limits {
     /*
      * After `device`: the devices that every container may use (null, zero,
      * full, random, urandom, tty, console, ptmx, pseudoterminals, net/tun),
-     * and making any node. If `device` is empty, all others are denied.
+     * and making any node. What no rule allows is denied, unless there are
+     * neither rules nor this.
      */
     bool device_defaults;
     const struct cgroup_hugepage_limit *hugepage;
