@@ -249,6 +249,7 @@ static int acpi_board_write(const struct acpi_config *c, struct guest_mem *m)
         .mmio32_base = (uint32_t)c->mmio32_base,
         .mmio32_last = (uint32_t)(c->mmio32_base + c->mmio32_len - 1),
         .mmio32_len = (uint32_t)c->mmio32_len,
+        .ecam_buses = c->ecam_buses,
     };
 
     return guest_mem_write(m, acpi_base(c) + ACPI_BOARD, &board, sizeof(board));

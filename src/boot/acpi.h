@@ -36,7 +36,7 @@ struct acpi_config {
 struct acpi_board {
     uint64_t mmio64_base, mmio64_last, mmio64_len;
     uint32_t mmio32_base, mmio32_last, mmio32_len;
-    uint32_t reserved;
+    uint32_t ecam_buses;
 };
 
 static inline gpa_t acpi_base(const struct acpi_config *cfg)

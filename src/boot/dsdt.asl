@@ -14,7 +14,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "RINGFN", "RINGFNCE", 1)
         B64L, 32, B64H, 32, /* 64-bit window: base, last, length */
         E64L, 32, E64H, 32,
         L64L, 32, L64H, 32,
-        B32, 32, E32, 32, L32, 32
+        B32, 32, E32, 32, L32, 32,
+        BUSN, 32 /* how many buses there are, with 1 MiB of ECAM each */
     }
 
     /* S5 is the only sleep state: SLP_TYP 5. */
@@ -34,7 +35,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "RINGFN", "RINGFNCE", 1)
             Name (CRS, ResourceTemplate ()
             {
                 WordBusNumber (ResourceProducer, MinFixed, MaxFixed,
-                               PosDecode, 0, 0, 0xFF, 0, 0x100)
+                               PosDecode, 0, 0, 0, 0, 1, , , WBUS)
                 IO (Decode16, 0xCF8, 0xCF8, 1, 8)
                 WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode,
                         EntireRange, 0, 0xD00, 0xFFFF, 0, 0xF300)
@@ -48,6 +49,10 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "RINGFN", "RINGFNCE", 1)
 
             Method (_CRS, 0, Serialized)
             {
+                CreateWordField (CRS, ^WBUS._MAX, MAXB)
+                CreateWordField (CRS, ^WBUS._LEN, LENB)
+                MAXB = BUSN - 1
+                LENB = BUSN
                 CreateDWordField (CRS, ^W32._MIN, MINW)
                 CreateDWordField (CRS, ^W32._MAX, MAXW)
                 CreateDWordField (CRS, ^W32._LEN, LENW)
@@ -162,11 +167,17 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "RINGFN", "RINGFNCE", 1)
         {
             Name (_HID, EisaId ("PNP0C02"))
             Name (_UID, 1)
-            Name (_CRS, ResourceTemplate ()
+            Name (CRS, ResourceTemplate ()
             {
-                Memory32Fixed (ReadWrite, 0xE0000000, 0x10000000)
+                Memory32Fixed (ReadWrite, 0xE0000000, 0x100000, ECAM)
                 IO (Decode16, 0x0600, 0x0600, 0, 12)
             })
+            Method (_CRS, 0, Serialized)
+            {
+                CreateDWordField (CRS, ^ECAM._LEN, LEN)
+                LEN = BUSN << 20
+                Return (CRS)
+            }
         }
     }
 }

@@ -410,7 +410,7 @@ static int step_acpi(struct machine *m, struct error *err)
         .lapic_base = LAPIC_BASE,
         .ioapic_base = IOAPIC_BASE,
         .ecam_base = PCI_ECAM_BASE,
-        .ecam_buses = PCI_ECAM_LEN / MiB,
+        .ecam_buses = PCI_BUSES,
         .mmio32_base = m->pci.base32,
         .mmio32_len = m->pci.len32,
         .mmio64_base = pci_host_mmio64(&m->pci),

@@ -351,6 +351,7 @@ static void tables_are_sound(struct bench *b, gpa_t base)
     CHECK(dsdt > base && dsdt < base + ACPI_LEN);
     CHECK_EQ(sum(b, dsdt, (uint32_t)get(b, dsdt + 4, 4)), 0);
     CHECK_EQ(get(b, base + ACPI_BOARD, 8), b->acpi.mmio64_base);
+    CHECK_EQ(get(b, base + ACPI_BOARD + 36, 4), b->acpi.ecam_buses);
 }
 
 static void acpi_tables_can_be_elsewhere(void)

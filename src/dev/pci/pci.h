@@ -18,8 +18,13 @@
 #define PCI_CONFIG_LEN 256
 #define PCI_BARS       6
 
-#define PCI_ECAM_BASE   0xe0000000ull /* 1 MiB a bus */
-#define PCI_ECAM_LEN    (256 * MiB)   /* 256 buses; all but 0 are empty */
+/*
+ * Bus 0 alone, as long as there is no bridge to another: each further one that
+ * ACPI names costs Linux an exit for each of its slots.
+ */
+#define PCI_BUSES       1
+#define PCI_ECAM_BASE   0xe0000000ull /* 1 MiB a bus; at most 256 */
+#define PCI_ECAM_LEN    (PCI_BUSES * MiB)
 #define PCI_MMIO32_BASE 0xc0000000ull
 #define PCI_MMIO32_LEN  0x20000000ull
 #define PCI_MMIO64_LEN  (16 * GiB)
