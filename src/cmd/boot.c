@@ -238,6 +238,11 @@ static const struct option_spec boot_options[] = {
     {"cpus", "c smp", "N", "virtual CPUs, 1 to 8 (default 1)", boot_cpus},
     {"memory", "m mem", "SIZE", "RAM, like 512M (the default) or 2G",
      boot_memory},
+    {"small-pages", NULL, NULL,
+     "with engine kvm, which else takes huge pages for RAM\n"
+     "where the host has them: slower, but of the host's\n"
+     "memory no more than what the guest has touched",
+     NULL, offsetof(struct boot_args, small_pages)},
     {"disk", "d drive hda", "FILE[,ro][,format=F][,aio=A]",
      "an image as a virtio disk (/dev/vda, ...), up to 8;\n"
      "raw, or qcow2 if F or the name (*.qcow2) says so;\n"
@@ -515,6 +520,15 @@ static int boot_status(const struct machine_result *r)
     return EXIT_HOST;
 }
 
+/* Before the fence, which denies what this needs. */
+static void boot_huge_pages(struct boot_args *a)
+{
+    struct machine_config *c = &a->cfg;
+
+    if (c->engine->huge && !c->restore && !a->small_pages)
+        c->ram_fd = guest_mem_huge_file();
+}
+
 /* In --daemonize's parent: until there is a machine. */
 static int boot_machine(struct boot_args *a)
 {
@@ -524,6 +538,8 @@ static int boot_machine(struct boot_args *a)
 
     if (!rc && status >= 0)
         return status;
+    if (!rc)
+        boot_huge_pages(a);
     if (!rc && !a->cfg.no_fence)
         rc = fence_process(&err);
     if (!rc)

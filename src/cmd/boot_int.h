@@ -32,6 +32,7 @@ struct boot_args {
     bool publish_anew; /* a fork's child */
     struct snapshot *snapshot;
     bool net_none; /* --net none */
+    bool small_pages;
     const char *publish[NET_FORWARDS_MAX];
     unsigned publishes;
     const char *pidfile;

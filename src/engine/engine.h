@@ -58,6 +58,8 @@ struct engine_ops {
     bool host_tsc;
     /* Nobody sees its instructions: no debugger, no trace. */
     bool opaque;
+    /* RAM in huge pages pays: what maps it for the guest maps them whole. */
+    bool huge;
 
     /*
      * Optional, for who asks what a guest can reach: the i-th way out of its

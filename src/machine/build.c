@@ -262,6 +262,9 @@ static int step_mem(struct machine *m, struct error *err)
     if (m->cfg->restore)
         return guest_mem_init_file(&m->mem, m->cfg->memory, &m->loop.lock,
                                    snapshot_memory(m->cfg->restore), err);
+    if (m->cfg->ram_fd)
+        return guest_mem_init_huge(&m->mem, m->cfg->memory, &m->loop.lock,
+                                   m->cfg->ram_fd, err);
     return guest_mem_init(&m->mem, m->cfg->memory, &m->loop.lock, err);
 }
 

@@ -39,6 +39,7 @@ struct machine_config {
     const char *firmware; /* instead of these */
     unsigned cpus;
     uint64_t memory; /* bytes */
+    int ram_fd;      /* guest_mem_huge_file()'s, taken; 0: small pages */
     const struct engine_ops *engine;
     /* If that one cannot make the vCPUs; NULL: then it is an error. */
     const struct engine_ops *otherwise;

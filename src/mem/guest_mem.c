@@ -9,6 +9,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "mem/mem_int.h"
+
+void guest_mem_advise(const struct guest_mem *m)
+{
+    if (m->huge)
+        (void)madvise(m->ram, m->ram_size, MADV_HUGEPAGE);
+}
 
 static int map_ram(struct guest_mem *m, struct error *err)
 {
@@ -23,6 +30,7 @@ static int map_ram(struct guest_mem *m, struct error *err)
                          (unsigned long long)(m->ram_size / MiB),
                          strerror(errno));
     }
+    guest_mem_advise(m);
     m->code_map = mmap(NULL, m->ram_size >> PAGE_SHIFT, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (m->code_map == MAP_FAILED) {
@@ -35,7 +43,8 @@ static int map_ram(struct guest_mem *m, struct error *err)
 
 static int new_ram(struct guest_mem *m, struct error *err)
 {
-    m->memfd = memfd_create("guest-ram", MFD_CLOEXEC);
+    if (m->memfd < 0)
+        m->memfd = memfd_create("guest-ram", MFD_CLOEXEC);
     if (m->memfd < 0)
         return error_set(err, errno, "cannot create guest memory: %s",
                          strerror(errno));
@@ -68,6 +77,19 @@ int guest_mem_init(struct guest_mem *m, uint64_t size, pthread_mutex_t *io_lock,
 {
     if (!set_size(m, size, io_lock, err) && !new_ram(m, err) &&
         !map_ram(m, err))
+        return 0;
+    guest_mem_fini(m);
+    return -err->code;
+}
+
+int guest_mem_init_huge(struct guest_mem *m, uint64_t size,
+                        pthread_mutex_t *io_lock, int fd, struct error *err)
+{
+    int rc = set_size(m, size, io_lock, err);
+
+    m->memfd = fd;
+    m->huge = true;
+    if (!rc && !new_ram(m, err) && !map_ram(m, err))
         return 0;
     guest_mem_fini(m);
     return -err->code;

@@ -2,10 +2,10 @@
 /*
  * guest_mem.h - guest-physical memory: RAM, and who answers elsewhere.
  *
- * RAM is one memfd, mapped shared: shadow page tables, snapshots and forks
- * all rest on that. Guest-physical RAM is [0, low_size) and, when there is
- * more than fits under the hole, [4 GiB, 4 GiB + high_size). What lies outside
- * goes to I/O regions, and reads as all ones where there is none.
+ * RAM is one memfd, or the like, mapped shared: shadow page tables, snapshots
+ * and forks all rest on that. Guest-physical RAM is [0, low_size) and, when
+ * there is more than fits under the hole, [4 GiB, 4 GiB + high_size). What lies
+ * outside goes to I/O regions, and reads as all ones where there is none.
  *
  * These are the only functions that turn a guest address into a pointer.
  *
@@ -72,6 +72,7 @@ struct guest_mem {
     bool private;
     /* How often the mapping was replaced: others' of memfd are void then. */
     unsigned generation;
+    bool huge; /* RAM's mapping asks for huge pages */
     uint64_t ram_size, low_size, high_size;
 
     /* One byte a RAM page, by offset: bit n set: vCPU n caches code of it. */
@@ -95,6 +96,19 @@ struct guest_mem {
 /* size: a multiple of 4 KiB, at least 1 MiB. Errors: -ENOMEM, -EINVAL. */
 int guest_mem_init(struct guest_mem *m, uint64_t size, pthread_mutex_t *io_lock,
                    struct error *err) must_check;
+/*
+ * As guest_mem_init(), in huge pages where fd can have such: an empty file,
+ * the memory's from here on, whatever happens; -1: a memfd, as without.
+ */
+int guest_mem_init_huge(struct guest_mem *m, uint64_t size,
+                        pthread_mutex_t *io_lock, int fd,
+                        struct error *err) must_check;
+/*
+ * For that: a file in memory, which can have huge pages if the host lets us.
+ * -1: none. May start a process, and needs calls that the fence denies.
+ * (huge_file.c)
+ */
+int guest_mem_huge_file(void) must_check;
 /*
  * As guest_mem_init(), but RAM begins with the contents of fd, which is
  * duplicated, has `size` bytes, and must not change any more. Pages are read

@@ -17,6 +17,7 @@
 #include "mem/guest_mem.h"
 
 #include "base/fd.h"
+#include "mem/mem_int.h"
 
 #define PM_PRESENT BIT64(63)
 #define PM_SWAPPED BIT64(62)
@@ -43,7 +44,10 @@ static bool remap(struct guest_mem *m, int fd, bool private)
              fd, 0);
 
     m->generation++;
-    return p != MAP_FAILED;
+    if (p == MAP_FAILED)
+        return false;
+    guest_mem_advise(m);
+    return true;
 }
 
 uint64_t guest_mem_discard(struct guest_mem *m, gpa_t gpa, uint64_t len)

@@ -520,6 +520,7 @@ const struct engine_ops engine_kvm = {
     .kick = engine_kick,
     .vcpu_fini = kvm_fini,
     .opaque = true,
+    .huge = true,
     .exit_name = kvm_exit,
     .own_msr = kvm_own_msr,
     .forget_code = mmu_post_forget,
