@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "io/disk_ring.h"
 
 /* --- the thread --- */
@@ -64,7 +65,7 @@ static int worker_start(struct disk_queue *q)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    e = pthread_create(&q->worker, NULL, queue_worker, q);
+    e = thread_start(&q->worker, queue_worker, q);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     q->worker_on = !e;
     return -e;

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "fence/fence.h"
 #include "inspect/crash.h"
 #include "inspect/stats.h"
@@ -217,9 +218,8 @@ int machine_cpus_start(struct machine *m, struct error *err)
 
         if (m->det && i)
             break; /* one thread for all */
-        e = pthread_create(&mc->thread, NULL,
-                           m->det ? det_thread : machine_cpu_thread,
-                           m->det ? (void *)m : mc);
+        e = thread_start(&mc->thread, m->det ? det_thread : machine_cpu_thread,
+                         m->det ? (void *)m : mc);
 
         if (e)
             return error_set(err, e,

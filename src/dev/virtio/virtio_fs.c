@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 
 #define QUEUES     2 /* FORGETs first; then the rest */
 #define QUEUE_SIZE 256
@@ -333,7 +334,7 @@ static int workers_start(struct virtio_fs *f, struct error *err)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     while (!e && f->workers < VIRTIO_FS_WORKERS) {
-        e = pthread_create(&f->worker[f->workers], NULL, fs_worker, f);
+        e = thread_start(&f->worker[f->workers], fs_worker, f);
         f->workers += !e;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
