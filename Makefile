@@ -21,7 +21,7 @@ CFLAGS  ?= $(CFLAGS_$(MODE))
 ALL_CFLAGS = $(STD) $(WARN) $(CFLAGS) -pthread
 SAN_asan := -fsanitize=address -fsanitize=undefined
 LDFLAGS += $(SAN_$(MODE)) -pthread
-LIBS    := -lZydis -lZycore -lzstd -lz -llzma -llz4 -ljson-c -lslirp -luring
+LIBS    := -lZydis -lZycore -lzstd -lz -llzma -llz4 -ljson-c -lslirp -luring -lm
 
 SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
 ASM := $(sort $(wildcard src/*/*/*.S))

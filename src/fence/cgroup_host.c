@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cgroup_host.c - which hierarchies this machine has, and where. Where v2 is
+ * alone, one statfs() says so; else /proc/self/mountinfo does, since v1
+ * hierarchies may be mounted anywhere, in any grouping.
+ */
+#include "fence/cgroup.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "fence/cgroup_int.h"
+
+#define MOUNT "/sys/fs/cgroup"
+/* Text of mountinfo beyond this is not looked at. */
+#define TEXT_MAX (4 * MiB)
+
+/* On v2 these need no controller. */
+#define V2_ALWAYS                                                              \
+    (BIT(CGROUP_FREEZER) | BIT(CGROUP_DEVICES) | BIT(CGROUP_CPUACCT))
+
+static const char *const controller_name[CGROUP_CONTROLLERS] = {
+    [CGROUP_CPU] = "cpu",
+    [CGROUP_CPUACCT] = "cpuacct",
+    [CGROUP_CPUSET] = "cpuset",
+    [CGROUP_MEMORY] = "memory",
+    [CGROUP_DEVICES] = "devices",
+    [CGROUP_FREEZER] = "freezer",
+    [CGROUP_IO] = "blkio",
+    [CGROUP_PIDS] = "pids",
+    [CGROUP_HUGETLB] = "hugetlb",
+    [CGROUP_RDMA] = "rdma",
+    [CGROUP_NET_CLS] = "net_cls",
+    [CGROUP_NET_PRIO] = "net_prio",
+    [CGROUP_PERF_EVENT] = "perf_event",
+    [CGROUP_MISC] = "misc",
+    [CGROUP_SYSTEMD] = "name=systemd",
+};
+
+const char *cgroup_controller_name(enum cgroup_controller c)
+{
+    return controller_name[c];
+}
+
+bool cgroup_controller_find(const char *name, size_t len,
+                            enum cgroup_controller *c)
+{
+    for (unsigned i = 0; i < CGROUP_CONTROLLERS; i++)
+        if (!strncmp(controller_name[i], name, len) &&
+            !controller_name[i][len]) {
+            *c = (enum cgroup_controller)i;
+            return true;
+        }
+    *c = CGROUP_IO; /* v2's name of it */
+    return len == 2 && !memcmp(name, "io", 2);
+}
+
+/* Names between any of `ends`. */
+static uint32_t names_parse(const char *text, const char *ends)
+{
+    uint32_t found = 0;
+    enum cgroup_controller c;
+
+    while (*text) {
+        size_t len = strcspn(text, ends);
+
+        if (len && cgroup_controller_find(text, len, &c))
+            found |= BIT(c);
+        text += len;
+        text += strspn(text, ends);
+    }
+    return found;
+}
+
+uint32_t cgroup_names_parse(const char *text)
+{
+    return names_parse(text, " \n") | V2_ALWAYS;
+}
+
+/* --- mountinfo --- */
+
+/* Cuts the next word off *s. NULL: there is none. */
+static char *word_next(char **s)
+{
+    char *word = strsep(s, " ");
+
+    return word && *word ? word : NULL;
+}
+
+/* "\040" is a blank, and so on, in place. */
+static void octal_undo(char *s)
+{
+    char *to = s;
+
+    for (; *s; s++, to++) {
+        if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' &&
+            s[2] <= '7' && s[3] >= '0' && s[3] <= '7') {
+            *to = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+            s += 3;
+        } else {
+            *to = *s;
+        }
+    }
+    *to = '\0';
+}
+
+/* Is path `dir` itself, or below? Any path is below "/". */
+static bool path_below(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+
+    if (len == 1)
+        return true;
+    return !strncmp(path, dir, len) && (!path[len] || path[len] == '/');
+}
+
+/* A later mount hides what was mounted at or below its place before. */
+static void trees_hide(struct cgroup_host *host, const char *place)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < host->count; i++)
+        if (!path_below(host->tree[i].mount, place))
+            host->tree[n++] = host->tree[i];
+    host->count = n;
+}
+
+/* The same hierarchy may be mounted more than once: the first will do. */
+static bool tree_known(const struct cgroup_host *host, bool v2,
+                       uint32_t controllers)
+{
+    for (unsigned i = 0; i < host->count; i++)
+        if (v2 ? host->tree[i].v2
+               : !host->tree[i].v2 && (host->tree[i].controllers & controllers))
+            return true;
+    return false;
+}
+
+static void tree_add(struct cgroup_host *host, bool v2, uint32_t controllers,
+                     const char *mount, const char *root)
+{
+    struct cgroup_mount m = {controllers, v2, mount, root, "/"};
+
+    if ((!v2 && !controllers) || host->count == CGROUP_TREES ||
+        tree_known(host, v2, controllers))
+        return;
+    host->tree[host->count++] = m;
+}
+
+/* "36 35 98:0 /root /place opts [tags] - type source super,opts" [proc(5)] */
+static void line_parse(struct cgroup_host *host, char *line)
+{
+    char *tail = strstr(line, " - "), *root, *place, *type, *super;
+
+    if (!tail)
+        return;
+    *tail = '\0';
+    tail += 3;
+    for (unsigned i = 0; i < 3; i++)
+        word_next(&line);
+    root = word_next(&line);
+    place = word_next(&line);
+    type = word_next(&tail);
+    word_next(&tail);
+    super = tail;
+    if (!root || !place || !type || !super)
+        return;
+    octal_undo(root);
+    octal_undo(place);
+    trees_hide(host, place);
+    if (!strcmp(type, "cgroup"))
+        tree_add(host, false, names_parse(super, ","), place, root);
+    else if (!strcmp(type, "cgroup2"))
+        tree_add(host, true, V2_ALWAYS, place, root);
+}
+
+/* --- /proc/self/cgroup --- */
+
+/*
+ * A path of /proc/PID/cgroup as the mount shows it. Seen from another
+ * namespace it may begin with "/..": then it is not visible there.
+ */
+static const char *own_seen(const char *path, const char *root)
+{
+    size_t len = strcmp(root, "/") ? strlen(root) : 0;
+
+    if (!path_below(path, root) || strstr(path, "/.."))
+        return "/";
+    return path[len] ? path + len : "/";
+}
+
+/* "4:memory:/a/b", or "0::/a/b" for v2. */
+static void own_line(struct cgroup_host *host, char *line)
+{
+    char *names, *path;
+    uint32_t c;
+
+    strsep(&line, ":");
+    names = strsep(&line, ":");
+    path = line;
+    if (!names || !path || *path != '/')
+        return;
+    c = names_parse(names, ",");
+    for (unsigned i = 0; i < host->count; i++) {
+        struct cgroup_mount *m = &host->tree[i];
+
+        if (m->v2 ? !*names : (m->controllers & c) != 0)
+            m->own = own_seen(path, m->root);
+    }
+}
+
+static void layout_set(struct cgroup_host *host)
+{
+    bool v1 = false, v2 = false;
+
+    for (unsigned i = 0; i < host->count; i++) {
+        if (host->tree[i].v2)
+            v2 = true;
+        else
+            v1 = true;
+    }
+    host->layout = v1 && v2 ? CGROUP_HYBRID
+                   : v1     ? CGROUP_V1
+                   : v2     ? CGROUP_V2
+                            : CGROUP_NONE;
+}
+
+void cgroup_host_parse(struct cgroup_host *host, char *mountinfo, char *own)
+{
+    char *line;
+
+    while ((line = strsep(&mountinfo, "\n")))
+        line_parse(host, line);
+    while (own && (line = strsep(&own, "\n")))
+        own_line(host, line);
+    layout_set(host);
+}
+
+/* --- reading --- */
+
+static bool v2_alone(void)
+{
+    struct statfs fs;
+
+    return !statfs(MOUNT, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+/* Appends a file of /proc to the text at host->text + *used; where it is. */
+static int text_append(struct cgroup_host *host, const char *path, size_t *used,
+                       size_t *at, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -errno : 1;
+    size_t size = *used;
+
+    *at = *used;
+    while (n > 0 && size < TEXT_MAX) {
+        char *more = realloc(host->text, size + 16 * KiB + 1);
+
+        if (!more) {
+            n = -ENOMEM;
+            break;
+        }
+        host->text = more;
+        n = read(fd, more + size, 16 * KiB);
+        n = n < 0 ? -errno : n;
+        size += n > 0 ? (size_t)n : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    if (n < 0)
+        return error_set(err, (int)-n, "%s: %s", path, strerror((int)-n));
+    host->text[size] = '\0';
+    *used = size + 1;
+    return 0;
+}
+
+/* One tree, at the usual place. */
+static int v2_read(struct cgroup_host *host, bool own, struct error *err)
+{
+    char place[] = "1 1 0:1 / " MOUNT " rw - cgroup2 cgroup2 rw";
+    size_t used = 0, at = 0;
+    int rc = own ? text_append(host, "/proc/self/cgroup", &used, &at, err) : 0;
+
+    if (rc)
+        return rc;
+    cgroup_host_parse(host, place, host->text);
+    host->tree[0].mount = MOUNT;
+    host->tree[0].root = "/";
+    return 0;
+}
+
+static int v1_read(struct cgroup_host *host, bool own, struct error *err)
+{
+    size_t used = 0, mounts = 0, mine = 0;
+    int rc = text_append(host, "/proc/self/mountinfo", &used, &mounts, err);
+
+    if (!rc && own)
+        rc = text_append(host, "/proc/self/cgroup", &used, &mine, err);
+    if (!rc)
+        cgroup_host_parse(host, host->text + mounts,
+                          own ? host->text + mine : NULL);
+    return rc;
+}
+
+/* What the v2 tree controls, and whether the own cgroup is really there. */
+static void v2_look(struct cgroup_mount *m)
+{
+    char text[256];
+    int dir = open(m->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir < 0)
+        return;
+    if (cgroup_file_read(dir, "cgroup.controllers", text, sizeof(text)) > 0)
+        m->controllers |= cgroup_names_parse(text);
+    if (m->own[1] && faccessat(dir, m->own + 1, F_OK, 0))
+        m->own = "/";
+    close(dir);
+}
+
+int cgroup_host_read(struct cgroup_host *host, bool own, struct error *err)
+{
+    int rc;
+
+    memset(host, 0, sizeof(*host));
+    rc = v2_alone() ? v2_read(host, own, err) : v1_read(host, own, err);
+    for (unsigned i = 0; !rc && i < host->count; i++)
+        if (host->tree[i].v2)
+            v2_look(&host->tree[i]);
+    if (rc)
+        cgroup_host_free(host);
+    return rc;
+}
+
+void cgroup_host_free(struct cgroup_host *host)
+{
+    free(host->text);
+    memset(host, 0, sizeof(*host));
+}

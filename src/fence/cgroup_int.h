@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cgroup_int.h - what the files of fence/cgroup*.c share: directories and
+ * files below a hierarchy, limits and their errors, conversions. Functions
+ * that take no `struct error` return a bare -errno, for callers who know what
+ * it means.
+ */
+#pragma once
+
+#include <errno.h>
+
+#include "fence/cgroup.h"
+#include "fence/cgroup_stats.h"
+
+/* --- cgroup_host.c --- */
+
+/* The controllers that a v2 file like cgroup.controllers lists. */
+uint32_t cgroup_names_parse(const char *text);
+
+/* --- cgroup_dir.c --- */
+
+/*
+ * A directory below `dir`, with no way out: no "..", no link, no other mount.
+ * -errno.
+ */
+int cgroup_dir_open(int dir, const char *path);
+/* t->root, t->fd: opened unless they are. The latter: -ENOENT. */
+int cgroup_root_open(struct cgroup_tree *t, struct error *err);
+int cgroup_tree_open(struct cgroup_tree *t);
+void cgroup_tree_close(struct cgroup_tree *t);
+
+int cgroup_file_write(int dir, const char *file, const char *text);
+/* Up to size - 1 bytes, ended by NUL, without the last newline; the length. */
+ssize_t cgroup_file_read(int dir, const char *file, char *buf, size_t size);
+/* All of it, whatever the length; the caller frees *text. */
+int cgroup_file_load(int dir, const char *file, char **text);
+/* A file of one number; "max" is UINT64_MAX. */
+int cgroup_file_number(int dir, const char *file, uint64_t *value);
+/* The number behind a name in a text of "name number" lines. */
+bool cgroup_text_number(const char *text, const char *name, uint64_t *value);
+
+/* Calls `fn` for each directory below `dir`, deepest first; its sum of
+ * results below 0 is the first failure. */
+int cgroup_dir_walk(int dir,
+                    int (*fn)(int parent, const char *name, int fd, void *ctx),
+                    void *ctx);
+
+/* --- cgroup_create.c --- */
+
+/* Turns on `controllers` for the directory t->fd, from the root down. */
+void cgroup_v2_enable(struct cgroup_tree *t, uint32_t controllers);
+
+/* --- cgroup_set.c: one limit, one line if it fails --- */
+
+/* `json` is the place in config.json: "linux.resources.memory.limit". */
+int cgroup_set(struct cgroup *cg, enum cgroup_controller c, const char *json,
+               const char *file, const char *value,
+               struct error *err) must_check;
+int cgroup_set_number(struct cgroup *cg, enum cgroup_controller c,
+                      const char *json, const char *file, int64_t value,
+                      struct error *err) must_check;
+/* The tree, open; else the reason in err. */
+struct cgroup_tree *cgroup_set_tree(struct cgroup *cg, enum cgroup_controller c,
+                                    const char *json, struct error *err);
+
+/*
+ * Writes whose order depends on what is set already: each is tried until no
+ * more of them succeed.
+ */
+struct cgroup_setting {
+    const char *json, *file;
+    char value[48];
+    int rc; /* 0: done */
+};
+int cgroup_settle(struct cgroup *cg, enum cgroup_controller c,
+                  struct cgroup_setting *list, unsigned count,
+                  struct error *err) must_check;
+
+/* --- cgroup_v1.c, cgroup_v2.c: limits of the controllers there --- */
+
+int cgroup_memory_v1(struct cgroup *cg, const struct cgroup_limits_memory *m,
+                     bool update, struct error *err) must_check;
+int cgroup_memory_v2(struct cgroup *cg, const struct cgroup_limits_memory *m,
+                     bool update, struct error *err) must_check;
+int cgroup_cpu_v1(struct cgroup *cg, const struct cgroup_limits_cpu *l,
+                  struct error *err) must_check;
+int cgroup_cpu_v2(struct cgroup *cg, const struct cgroup_limits_cpu *l,
+                  struct error *err) must_check;
+int cgroup_io_v1(struct cgroup *cg, const struct cgroup_limits_io *io,
+                 struct error *err) must_check;
+int cgroup_io_v2(struct cgroup *cg, const struct cgroup_limits_io *io,
+                 struct error *err) must_check;
+/* Unlimited in a file of v1 that takes -1, in one of v2. */
+bool cgroup_on_v2(struct cgroup *cg, enum cgroup_controller c);
+
+/* --- cgroup_convert.c --- */
+
+/* cpu.shares 2 to 262144 to cpu.weight 1 to 10000, 1024 to 100. */
+uint64_t cgroup_weight_of_shares(uint64_t shares);
+/* blkio weight 10 to 1000 to io.weight 1 to 10000. */
+uint64_t cgroup_io_weight(unsigned weight);
+/*
+ * memory.swap.max of a limit on memory and swap together: INT64_MAX: "max";
+ * -1: leave it. False, with the reason: they do not go together.
+ */
+bool cgroup_swap_alone(const struct cgroup_limits_memory *m, int64_t *swap,
+                       const char **why);
+/* "1.2M", for messages. */
+void cgroup_bytes_text(uint64_t bytes, char buf[16]);
+
+/* --- cgroup_device.c --- */
+
+struct bpf_insn;
+
+/* The most instructions for `rules` rules. */
+#define CGROUP_DEVICE_INSNS(rules) (8 + 8 * (rules))
+
+/* The rules with the defaults behind them; the caller frees. NULL: none. */
+struct cgroup_device_rule *cgroup_device_rules(const struct cgroup_limits *l,
+                                               unsigned *count,
+                                               struct error *err);
+/* The program that answers as the rules do; returns its length. */
+unsigned cgroup_device_program(const struct cgroup_device_rule *rule,
+                               unsigned rules, struct bpf_insn *insn);
+/* What devices.allow and devices.deny take; returns which of them. */
+const char *cgroup_device_line(const struct cgroup_device_rule *rule, char *buf,
+                               size_t size);
+int cgroup_devices_apply(struct cgroup *cg, const struct cgroup_limits *l,
+                         struct error *err) must_check;
+
+/* --- cgroup_stats.c, cgroup_stats_io.c --- */
+
+void cgroup_pressure_read(int dir, const char *file, struct cgroup_pressure *p);
+void cgroup_stats_io(struct cgroup *cg, struct cgroup_stats_io *s);

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cgroup_kill.c - the processes of a cgroup: listed, signalled, frozen,
+ * killed; and its end.
+ */
+#include "fence/cgroup.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fence/cgroup_int.h"
+
+/* How long to wait: for processes to stop, to die, to be gone. */
+#define FREEZE_US 10000000u
+#define KILL_US   10000000u
+#define REMOVE_US 1000000u
+
+/* Waits a little, and twice as long the next time. False: time is up. */
+static bool wait_longer(unsigned *us, unsigned *budget_us)
+{
+    struct timespec ts = {0, (long)*us * 1000};
+
+    if (*budget_us < *us)
+        return false;
+    *budget_us -= *us;
+    nanosleep(&ts, NULL);
+    *us = MIN(*us * 2, 20000u);
+    return true;
+}
+
+/* --- processes --- */
+
+struct pid_list {
+    pid_t *pid;
+    unsigned count, room;
+};
+
+static int pid_add(struct pid_list *l, pid_t pid)
+{
+    if (l->count == l->room) {
+        unsigned room = l->room ? 2 * l->room : 64;
+        pid_t *more = realloc(l->pid, room * sizeof(*more));
+
+        if (!more)
+            return -ENOMEM;
+        l->pid = more;
+        l->room = room;
+    }
+    l->pid[l->count++] = pid;
+    return 0;
+}
+
+/* Of one directory. 0 stands for who is not in our PID namespace. */
+static int procs_add(int fd, struct pid_list *l)
+{
+    char *text, *at;
+    int rc = cgroup_file_load(fd, "cgroup.procs", &text);
+
+    /* Threads of a process that is listed further up; or gone meanwhile. */
+    if (rc == -EOPNOTSUPP || rc == -ENOENT || rc == -ENODEV)
+        return 0;
+    for (at = text; !rc && at && *at;) {
+        long pid = strtol(at, &at, 10);
+
+        if (pid > 0)
+            rc = pid_add(l, (pid_t)pid);
+        at += strcspn(at, "\n");
+        at += *at == '\n';
+    }
+    free(text);
+    return rc;
+}
+
+static int child_procs(int parent, const char *name, int fd, void *ctx)
+{
+    (void)parent;
+    (void)name;
+    return procs_add(fd, ctx);
+}
+
+/* Any tree would do; whoever left one has left it for a reason. */
+static struct cgroup_tree *procs_tree(struct cgroup *cg)
+{
+    static const enum cgroup_controller order[] = {
+        CGROUP_FREEZER, CGROUP_PIDS, CGROUP_DEVICES, CGROUP_MEMORY};
+    struct cgroup_tree *t;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
+        t = cgroup_tree_of(cg, order[i]);
+        if (t && !cgroup_tree_open(t))
+            return t;
+    }
+    for (unsigned i = 0; i < cg->count; i++)
+        if (!cgroup_tree_open(&cg->tree[i]))
+            return &cg->tree[i];
+    return NULL;
+}
+
+static int no_cgroup(struct error *err)
+{
+    return error_set(err, ENOENT, "the container has no cgroup, or it is gone");
+}
+
+int cgroup_pids(struct cgroup *cg, pid_t **pids, unsigned *count,
+                struct error *err)
+{
+    struct cgroup_tree *t = procs_tree(cg);
+    struct pid_list l = {0};
+    int rc;
+
+    *pids = NULL;
+    *count = 0;
+    if (!t)
+        return no_cgroup(err);
+    rc = procs_add(t->fd, &l);
+    if (!rc)
+        rc = cgroup_dir_walk(t->fd, child_procs, &l);
+    if (rc) {
+        free(l.pid);
+        return error_set(err, -rc, "cgroup %s%s: its processes: %s", t->mount,
+                         t->path, strerror(-rc));
+    }
+    *pids = l.pid;
+    *count = l.count;
+    return 0;
+}
+
+int cgroup_signal(struct cgroup *cg, int sig, struct error *err)
+{
+    unsigned count;
+    pid_t *pids;
+    int rc = cgroup_pids(cg, &pids, &count, err);
+
+    for (unsigned i = 0; i < count && !rc; i++)
+        if (kill(pids[i], sig) && errno != ESRCH)
+            rc = error_set(err, errno, "signal %d to process %d: %s", sig,
+                           (int)pids[i], strerror(errno));
+    free(pids);
+    return rc;
+}
+
+/* --- freezer --- */
+
+static int freeze_timed_out(struct cgroup_tree *t, bool frozen,
+                            struct error *err)
+{
+    return error_set(err, ETIMEDOUT, "cgroup %s%s: %s within %u s", t->mount,
+                     t->path,
+                     frozen ? "not all processes could be stopped"
+                            : "not all processes went on",
+                     FREEZE_US / 1000000);
+}
+
+/* "frozen N" of cgroup.events, which poll() watches. */
+static int frozen_v2_wait(int fd, bool frozen)
+{
+    struct pollfd p = {.fd = fd, .events = POLLPRI};
+    char text[128];
+    uint64_t is = 0;
+
+    for (unsigned i = 0; i < FREEZE_US / 100000; i++) {
+        ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+        if (n < 0)
+            return -errno;
+        text[n] = '\0';
+        if (cgroup_text_number(text, "frozen", &is) && is == frozen)
+            return 0;
+        poll(&p, 1, 100);
+    }
+    return -ETIMEDOUT;
+}
+
+static int freeze_v2(struct cgroup_tree *t, bool frozen)
+{
+    int rc = cgroup_file_write(t->fd, "cgroup.freeze", frozen ? "1" : "0"), fd;
+
+    if (rc)
+        return rc == -ENOENT ? -ENOTSUP : rc;
+    fd = openat(t->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    rc = frozen_v2_wait(fd, frozen);
+    close(fd);
+    return rc;
+}
+
+/*
+ * FREEZING stays for good if a process forked at the wrong moment or waits
+ * where it cannot be stopped: thawing once and writing again helps.
+ */
+static int freeze_v1(struct cgroup_tree *t, bool frozen)
+{
+    const char *want = frozen ? "FROZEN" : "THAWED";
+    unsigned us = 10, budget = FREEZE_US;
+    char state[16];
+
+    for (unsigned i = 0;; i++) {
+        int rc = 0;
+
+        if (frozen && i % 50 == 49)
+            rc = cgroup_file_write(t->fd, "freezer.state", "THAWED");
+        if (!rc)
+            rc = cgroup_file_write(t->fd, "freezer.state", want);
+        if (rc)
+            return rc == -ENOENT ? -ENOTSUP : rc;
+        rc = (int)cgroup_file_read(t->fd, "freezer.state", state, 16);
+        if (rc < 0)
+            return rc;
+        if (!strcmp(state, want))
+            return 0;
+        if (!wait_longer(&us, &budget))
+            return -ETIMEDOUT;
+    }
+}
+
+int cgroup_freeze(struct cgroup *cg, bool frozen, struct error *err)
+{
+    struct cgroup_tree *t = cgroup_tree_of(cg, CGROUP_FREEZER);
+    int rc = t ? cgroup_tree_open(t) : -ENOTSUP;
+
+    if (!rc)
+        rc = t->v2 ? freeze_v2(t, frozen) : freeze_v1(t, frozen);
+    if (rc == -ENOTSUP)
+        return error_set(err, ENOTSUP,
+                         "this host has no cgroup freezer to pause with");
+    if (rc == -ENOENT || rc == -ENODEV)
+        return no_cgroup(err);
+    if (rc == -ETIMEDOUT && frozen) /* rather all than some */
+        (void)!(t->v2 ? freeze_v2(t, false) : freeze_v1(t, false));
+    if (rc == -ETIMEDOUT)
+        return freeze_timed_out(t, frozen, err);
+    return rc ? error_set(err, -rc, "cgroup %s%s: freezer: %s", t->mount,
+                          t->path, strerror(-rc))
+              : 0;
+}
+
+bool cgroup_is_frozen(struct cgroup *cg)
+{
+    struct cgroup_tree *t = cgroup_tree_of(cg, CGROUP_FREEZER);
+    char text[128];
+    uint64_t is = 0;
+
+    if (!t || cgroup_tree_open(t))
+        return false;
+    if (!t->v2)
+        return cgroup_file_read(t->fd, "freezer.state", text, 128) > 0 &&
+               text[0] == 'F'; /* FREEZING is not running either */
+    return cgroup_file_read(t->fd, "cgroup.events", text, 128) > 0 &&
+           cgroup_text_number(text, "frozen", &is) && is;
+}
+
+/* --- killing --- */
+
+/* One round; frozen, so that none is forked while the list is made. */
+static int kill_round(struct cgroup *cg, unsigned *count, struct error *err)
+{
+    struct error ignored;
+    bool frozen = !cgroup_freeze(cg, true, &ignored);
+    pid_t *pids;
+    int rc = cgroup_pids(cg, &pids, count, err);
+
+    for (unsigned i = 0; i < *count && !rc; i++)
+        if (kill(pids[i], SIGKILL) && errno != ESRCH)
+            rc = error_set(err, errno, "killing process %d: %s", (int)pids[i],
+                           strerror(errno));
+    free(pids);
+    if (frozen)
+        (void)!cgroup_freeze(cg, false, &ignored);
+    return rc;
+}
+
+/* At once, where the kernel can (v2 since 5.14). */
+static bool kill_at_once(struct cgroup *cg)
+{
+    struct cgroup_tree *t = procs_tree(cg);
+
+    return t && t->v2 && !cgroup_file_write(t->fd, "cgroup.kill", "1");
+}
+
+int cgroup_kill(struct cgroup *cg, struct error *err)
+{
+    unsigned us = 20, budget = KILL_US, count = 1;
+
+    while (count) {
+        int rc;
+
+        if (kill_at_once(cg)) {
+            pid_t *pids;
+
+            rc = cgroup_pids(cg, &pids, &count, err);
+            free(pids);
+        } else {
+            rc = kill_round(cg, &count, err);
+        }
+        if (rc)
+            return rc == -ENOENT ? 0 : rc;
+        if (count && !wait_longer(&us, &budget))
+            return error_set(err, EBUSY,
+                             "%u processes of the container do not die; they "
+                             "wait for a device or a file system",
+                             count);
+    }
+    return 0;
+}
+
+/* --- removing --- */
+
+static int child_remove(int parent, const char *name, int fd, void *ctx)
+{
+    (void)fd;
+    (void)ctx;
+    return unlinkat(parent, name, AT_REMOVEDIR) && errno != ENOENT ? -errno : 0;
+}
+
+/*
+ * The directory that holds the last part of the path, and that part; to be
+ * given to parent_close().
+ */
+static int parent_open(struct cgroup_tree *t, const char **name)
+{
+    char path[4096], *slash;
+
+    snprintf(path, sizeof(path), "%s", t->path + 1);
+    slash = strrchr(path, '/');
+    *name = strrchr(t->path, '/') + 1;
+    if (!slash)
+        return t->root;
+    *slash = '\0';
+    return cgroup_dir_open(t->root, path);
+}
+
+static void parent_close(const struct cgroup_tree *t, int parent)
+{
+    if (parent >= 0 && parent != t->root)
+        close(parent);
+}
+
+/*
+ * EBUSY: processes or children, and which of them cannot be told. A process
+ * that was killed is in its cgroup until it is gone altogether.
+ */
+static int leaf_remove(int parent, const char *name, unsigned *budget_us)
+{
+    unsigned us = 20;
+    int fd;
+
+    for (;;) {
+        if (!unlinkat(parent, name, AT_REMOVEDIR) || errno == ENOENT)
+            return 0;
+        if (errno != EBUSY && errno != ENOTEMPTY)
+            return -errno;
+        fd = cgroup_dir_open(parent, name);
+        if (fd >= 0) {
+            (void)!cgroup_dir_walk(fd, child_remove, NULL);
+            close(fd);
+        }
+        if (!wait_longer(&us, budget_us))
+            return -EBUSY;
+    }
+}
+
+/* The parents that we made, if nobody uses them. */
+static void parents_remove(struct cgroup_tree *t)
+{
+    for (; t->made > 1; t->made--) {
+        const char *name;
+        int parent;
+
+        *strrchr(t->path, '/') = '\0';
+        parent = parent_open(t, &name);
+        if (parent < 0)
+            continue;
+        if (unlinkat(parent, name, AT_REMOVEDIR) && errno != ENOENT)
+            t->made = 1;
+        parent_close(t, parent);
+    }
+}
+
+static int tree_remove(struct cgroup_tree *t, unsigned *budget_us,
+                       struct error *err)
+{
+    const char *name;
+    int rc = cgroup_root_open(t, err), parent;
+
+    if (rc)
+        return rc;
+    parent = parent_open(t, &name);
+    rc = parent < 0 ? parent : leaf_remove(parent, name, budget_us);
+    parent_close(t, parent);
+    if (rc && rc != -ENOENT)
+        return error_set(
+            err, -rc, "cgroup %s%s: cannot be removed: %s", t->mount, t->path,
+            rc == -EBUSY ? "there are processes in it" : strerror(-rc));
+    parents_remove(t);
+    return 0;
+}
+
+int cgroup_remove(struct cgroup *cg, struct error *err)
+{
+    unsigned budget_us = REMOVE_US;
+    int failed = 0;
+
+    for (unsigned i = 0; i < cg->count; i++) {
+        struct error e;
+        int rc =
+            cg->tree[i].refused ? 0 : tree_remove(&cg->tree[i], &budget_us, &e);
+
+        if (rc && !failed) { /* the others go nevertheless */
+            failed = rc;
+            *err = e;
+        }
+    }
+    return failed;
+}
