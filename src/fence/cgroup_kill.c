@@ -84,18 +84,15 @@ static int child_procs(int parent, const char *name, int fd, void *ctx)
     return procs_add(fd, ctx);
 }
 
-/* Any tree would do; whoever left one has left it for a reason. */
+/*
+ * The tree that processes enter first, so that those are found that are on
+ * their way into the others: born into v2, then in the order of the list.
+ */
 static struct cgroup_tree *procs_tree(struct cgroup *cg)
 {
-    static const enum cgroup_controller order[] = {
-        CGROUP_FREEZER, CGROUP_PIDS, CGROUP_DEVICES, CGROUP_MEMORY};
-    struct cgroup_tree *t;
-
-    for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
-        t = cgroup_tree_of(cg, order[i]);
-        if (t && !cgroup_tree_open(t))
-            return t;
-    }
+    for (unsigned i = 0; i < cg->count; i++)
+        if (cg->tree[i].v2 && !cgroup_tree_open(&cg->tree[i]))
+            return &cg->tree[i];
     for (unsigned i = 0; i < cg->count; i++)
         if (!cgroup_tree_open(&cg->tree[i]))
             return &cg->tree[i];

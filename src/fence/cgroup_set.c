@@ -79,10 +79,13 @@ static int tree_refused(const struct cgroup_tree *t, int code, const char *json,
                          "%s: the container was started without a cgroup in "
                          "%s",
                          json, t->mount);
-    return error_set(err, code,
-                     "%s: needs a cgroup in %s, where this user may not make "
-                     "any (%s)",
-                     json, t->mount, strerror(code));
+    if (t->refused)
+        return error_set(err, code,
+                         "%s: needs a cgroup in %s, where this user may not "
+                         "make any (%s)",
+                         json, t->mount, strerror(code));
+    return error_set(err, code, "%s: the cgroup %s%s: %s", json, t->mount,
+                     t->path, strerror(code));
 }
 
 struct cgroup_tree *cgroup_set_tree(struct cgroup *cg, enum cgroup_controller c,
