@@ -78,12 +78,23 @@ $(BUILD)/gen/call_names.inc:
 	    sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9]*\)$$/[\2] = "\1",/p' >$@.tmp
 	mv $@.tmp $@
 
+# The numbers of system calls, by their names.
+$(BUILD)/gen/call_table.inc: scripts/call-table
+	@mkdir -p $(@D)
+	scripts/call-table $(CC) >$@.tmp
+	mv $@.tmp $@
+
 $(BUILD)/obj/fence/calls.o: $(BUILD)/gen/call_names.inc
+$(BUILD)/obj/fence/numbers.o: $(BUILD)/gen/call_table.inc
 
 $(BUILD)/tests/%: tests/unit/%.c $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests/unit $(LDFLAGS) -MMD -MP -o $@ $< $(LIB_OBJ) \
 	    $(LIBS)
+
+# libseccomp, to be compared with, if it is there.
+SECCOMP := $(if $(wildcard /usr/include/seccomp.h),-lseccomp)
+$(BUILD)/tests/fence_seccomp: LIBS += $(SECCOMP)
 
 $(BUILD)/tests/oracle: $(wildcard tests/diff/*.c tests/diff/*.h) $(LIB_OBJ)
 	@mkdir -p $(@D)

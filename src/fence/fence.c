@@ -74,7 +74,7 @@ static int table_install(const struct fence_table *t, struct error *err)
     struct fence_filter f;
     struct sock_fprog prog = {.filter = f.insn};
 
-    fence_filter_make(&f, t->answer, t->rule, t->rules, t->i386);
+    fence_table_filter(&f, t);
     prog.len = (unsigned short)f.len;
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog))
         return error_set(err, errno, "seccomp: %s; --no-fence does without it",

@@ -1,120 +1,293 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * filter.c - written from its end: jumps only go forward, so what a jump goes
+ * to is there before the jump is, and its distance known. Functions return
+ * where their code begins. What is too far for a conditional jump (255) gets
+ * a step on the way.
+ */
 #include "fence/filter.h"
 
 #include <errno.h>
-#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/log.h"
 
-#define NR     offsetof(struct seccomp_data, nr)
-#define ARCH   offsetof(struct seccomp_data, arch)
-#define ARG(n) (offsetof(struct seccomp_data, args) + 8u * (n))
+#define NR      offsetof(struct seccomp_data, nr)
+#define ARCH    offsetof(struct seccomp_data, arch)
+#define LOW(n)  (uint32_t)(offsetof(struct seccomp_data, args) + 8u * (n))
+#define HIGH(n) (LOW(n) + 4)
 
-#define X32 0x40000000u /* this bit and above: not the calls that we know */
+/* Less than 255: a step may come in between, and one for the other way. */
+#define NEAR 252
 
-/* From `start` to the next range's, or for ever. */
-struct range {
-    uint32_t start, action;
+struct maker {
+    struct sock_filter *insn;
+    unsigned max, at; /* what is from `at` on is done */
+    bool full;
+    unsigned ret[16]; /* the last return of an action, by a hash; 0: none */
 };
 
-static void put(struct fence_filter *f, uint16_t code, uint32_t k, unsigned t,
-                unsigned e)
+static unsigned put(struct maker *m, uint16_t code, uint32_t k, unsigned t,
+                    unsigned f)
 {
-    rf_assert(f->len < FENCE_FILTER_MAX && t < 256 && e < 256);
-    f->insn[f->len++] = (struct sock_filter){code, (uint8_t)t, (uint8_t)e, k};
+    if (!m->at) {
+        m->full = true;
+        return 0;
+    }
+    m->at--;
+    m->insn[m->at] = (struct sock_filter){code, (uint8_t)(t - m->at - 1),
+                                          (uint8_t)(f - m->at - 1), k};
+    return m->at;
 }
 
-static uint32_t action_of(unsigned answer)
+/* Without a jump. */
+static unsigned put_plain(struct maker *m, uint16_t code, uint32_t k)
 {
-    switch (answer) {
-    case FENCE_ALLOW:
-        return SECCOMP_RET_ALLOW;
-    case FENCE_ABSENT:
-        return SECCOMP_RET_ERRNO | ENOSYS;
-    case FENCE_REFUSE:
-        return SECCOMP_RET_ERRNO | EACCES;
+    return put(m, code, k, m->at, m->at);
+}
+
+static bool is_near(const struct maker *m, unsigned to)
+{
+    return to - m->at <= NEAR;
+}
+
+static bool is(const struct maker *m, unsigned at, uint16_t code, uint32_t k)
+{
+    return at < m->max && m->insn[at].code == code && m->insn[at].k == k;
+}
+
+static unsigned put_ret(struct maker *m, uint32_t action)
+{
+    unsigned *last = &m->ret[(action ^ action >> 16 ^ action >> 28) % 16];
+
+    if (*last && is_near(m, *last) && is(m, *last, BPF_RET | BPF_K, action))
+        return *last;
+    return *last = put_plain(m, BPF_RET | BPF_K, action);
+}
+
+static unsigned put_step(struct maker *m, unsigned to)
+{
+    if (is_near(m, to))
+        return to;
+    if (m->insn[to].code == (BPF_RET | BPF_K))
+        return put_ret(m, m->insn[to].k);
+    return put_plain(m, BPF_JMP | BPF_JA, to - m->at);
+}
+
+static unsigned put_jump(struct maker *m, uint16_t op, uint32_t k, unsigned t,
+                         unsigned f)
+{
+    if (t == f)
+        return t;
+    t = put_step(m, t);
+    f = put_step(m, f);
+    return put(m, BPF_JMP | BPF_K | op, k, t, f);
+}
+
+/* --- tests of arguments --- */
+
+/* Compares what is at `from`, under the mask; t and f differ. */
+static unsigned put_compare(struct maker *m, uint32_t from, uint32_t mask,
+                            uint16_t op, uint32_t value, unsigned t, unsigned f)
+{
+    put_jump(m, op, value, t, f);
+    if (mask != ~0u)
+        put_plain(m, BPF_ALU | BPF_AND | BPF_K, mask);
+    return put_plain(m, BPF_LD | BPF_W | BPF_ABS, from);
+}
+
+/* `to`, behind its load if that is of what is loaded already. */
+static unsigned past_load(const struct maker *m, unsigned to, uint32_t from,
+                          uint32_t mask)
+{
+    return mask == ~0u && is(m, to, BPF_LD | BPF_W | BPF_ABS, from) ? to + 1
+                                                                    : to;
+}
+
+/* One half of an argument. */
+static unsigned put_half(struct maker *m, uint32_t from, uint32_t mask,
+                         uint16_t op, uint32_t value, unsigned t, unsigned f)
+{
+    if (!mask)
+        return value ? f : t;
+    t = past_load(m, t, from, mask);
+    f = past_load(m, f, from, mask);
+    return t == f ? t : put_compare(m, from, mask, op, value, t, f);
+}
+
+static unsigned put_equal(struct maker *m, const struct filter_test *test,
+                          unsigned t, unsigned f)
+{
+    unsigned low = put_half(m, LOW(test->arg), (uint32_t)test->mask, BPF_JEQ,
+                            (uint32_t)test->value, t, f);
+
+    if (!test->wide)
+        return low;
+    return put_half(m, HIGH(test->arg), (uint32_t)(test->mask >> 32), BPF_JEQ,
+                    (uint32_t)(test->value >> 32), low, f);
+}
+
+/* `op` is JGT or JGE. One load of the upper half is for two jumps. */
+static unsigned put_above(struct maker *m, const struct filter_test *test,
+                          uint16_t op, unsigned t, unsigned f)
+{
+    uint32_t high = (uint32_t)(test->value >> 32);
+    unsigned low;
+
+    if (t == f)
+        return t;
+    low = put_half(m, LOW(test->arg), ~0u, op, (uint32_t)test->value, t, f);
+    if (!test->wide)
+        return low;
+    return put_compare(m, HIGH(test->arg), ~0u, BPF_JGT, high, t,
+                       put_jump(m, BPF_JEQ, high, low, f));
+}
+
+static unsigned put_test(struct maker *m, const struct filter_test *test,
+                         unsigned t, unsigned f)
+{
+    switch (test->op) {
+    case FILTER_EQ:
+        return put_equal(m, test, t, f);
+    case FILTER_NE:
+        return put_equal(m, test, f, t);
+    case FILTER_GT:
+        return put_above(m, test, BPF_JGT, t, f);
+    case FILTER_LE:
+        return put_above(m, test, BPF_JGT, f, t);
+    case FILTER_GE:
+        return put_above(m, test, BPF_JGE, t, f);
     default:
-        return SECCOMP_RET_TRAP;
+        return put_above(m, test, BPF_JGE, f, t);
     }
 }
 
-static void put_ret(struct fence_filter *f, uint32_t action)
+static unsigned put_clause(struct maker *m, const struct filter_clause *c,
+                           unsigned otherwise)
 {
-    put(f, BPF_RET | BPF_K, action, 0, 0);
+    unsigned to = put_ret(m, c->action);
+
+    for (unsigned i = c->tests; i--;)
+        to = put_test(m, &c->test[i], to, otherwise);
+    return to;
 }
 
-/* One call's rules; the number is loaded, and still is if it is another's. */
-static void put_rules(struct fence_filter *f, const struct fence_rule *r,
-                      unsigned count, uint32_t otherwise)
-{
-    unsigned start = f->len + 1, i;
+/* --- values of one argument --- */
 
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, r->call, 0, 0);
-    for (i = 0; i < count; i++) {
-        put(f, BPF_LD | BPF_W | BPF_ABS, ARG(r[i].arg), 0, 0);
-        put(f, BPF_ALU | BPF_AND | BPF_K, r[i].mask, 0, 0);
-        put(f, BPF_JMP | BPF_JEQ | BPF_K, r[i].value, 0, 1);
-        put_ret(f, action_of(r[i].answer));
-    }
-    put_ret(f, otherwise);
-    rf_assert(f->len - start < 256);
-    f->insn[start - 1].jf = (uint8_t)(f->len - start);
+/* Nothing but "the argument is this value". */
+static bool is_value(const struct filter_clause *c)
+{
+    return c->tests == 1 && c->test->op == FILTER_EQ && c->test->mask == ~0ull;
 }
 
-/* The lower half stands right behind the jump that passes over it. */
-static void put_search(struct fence_filter *f, const struct range *r,
-                       unsigned count)
+/* Can b follow a behind one test of the upper half? */
+static bool is_sibling(const struct filter_clause *a,
+                       const struct filter_clause *b)
 {
-    unsigned half = count / 2, at = f->len;
-
-    if (count == 1) {
-        put_ret(f, r->action);
-        return;
-    }
-    put(f, BPF_JMP | BPF_JGE | BPF_K, r[half].start, 0, 0);
-    put_search(f, r, half);
-    rf_assert(f->len - at - 1 < 256);
-    f->insn[at].jt = (uint8_t)(f->len - at - 1);
-    put_search(f, r + half, count - half);
+    return is_value(a) && is_value(b) && a->test->wide && b->test->wide &&
+           a->test->arg == b->test->arg &&
+           a->test->value >> 32 == b->test->value >> 32;
 }
 
-static unsigned ranges_find(struct range *r, const uint8_t answer[FENCE_CALLS])
+/* All of them siblings. */
+static unsigned put_values(struct maker *m,
+                           const struct filter_clause *const *c, unsigned count,
+                           unsigned otherwise)
 {
-    unsigned n = 0, i;
+    const struct filter_test *test = c[0]->test;
+    unsigned to = otherwise;
 
-    for (i = 0; i < FENCE_CALLS; i++)
-        if (!i || answer[i] != answer[i - 1])
-            r[n++] = (struct range){i, action_of(answer[i])};
-    r[n++] = (struct range){FENCE_CALLS, action_of(FENCE_ABSENT)};
-    r[n++] = (struct range){X32, action_of(FENCE_TRAP)};
-    return n;
+    while (count--)
+        to = put_half(m, LOW(test->arg), ~0u, BPF_JEQ,
+                      (uint32_t)c[count]->test->value,
+                      put_ret(m, c[count]->action), to);
+    return put_half(m, HIGH(test->arg), ~0u, BPF_JEQ,
+                    (uint32_t)(test->value >> 32), to, otherwise);
 }
 
-void fence_filter_make(struct fence_filter *f,
-                       const uint8_t answer[FENCE_CALLS],
-                       const struct fence_rule *rules, unsigned count,
-                       unsigned i386)
+static unsigned put_list(struct maker *m, const struct filter_list *l)
 {
-    struct range range[FENCE_CALLS + 2];
-    unsigned i, n;
+    unsigned to = put_ret(m, l->otherwise), last, first;
 
-    f->len = 0;
-    put(f, BPF_LD | BPF_W | BPF_ABS, ARCH, 0, 0);
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, i386 ? 5 : 1, 0);
-    if (i386) {
-        put(f, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_I386, 0, 3);
-        put(f, BPF_LD | BPF_W | BPF_ABS, NR, 0, 0);
-        put(f, BPF_JMP | BPF_JEQ | BPF_K, i386, 0, 1);
-        put_ret(f, action_of(FENCE_ALLOW));
+    for (last = l->clauses; last; last = first) {
+        first = last - 1;
+        while (first && is_sibling(l->clause[first - 1], l->clause[first]))
+            first--;
+        if (last - first > 1)
+            to = put_values(m, l->clause + first, last - first, to);
+        else
+            to = put_clause(m, l->clause[first], to);
     }
-    put_ret(f, action_of(FENCE_TRAP));
-    put(f, BPF_LD | BPF_W | BPF_ABS, NR, 0, 0);
-    for (i = 0; i < count; i += n) {
-        for (n = 1; i + n < count && rules[i + n].call == rules[i].call; n++)
-            continue;
-        put_rules(f, rules + i, n, action_of(answer[rules[i].call]));
+    return to;
+}
+
+/* --- numbers --- */
+
+static unsigned put_answer(struct maker *m, const struct filter_range *r)
+{
+    if (!r->list)
+        return put_ret(m, r->action);
+    if (!r->list->at)
+        r->list->at = put_list(m, r->list);
+    return r->list->at;
+}
+
+static bool same_answer(const struct filter_range *a,
+                        const struct filter_range *b)
+{
+    return a->list ? a->list == b->list : !b->list && a->action == b->action;
+}
+
+/* A single number with the same around it. */
+static bool is_hole(const struct filter_range *r)
+{
+    return r[1].start + 1 == r[2].start && same_answer(&r[0], &r[2]);
+}
+
+static unsigned put_search(struct maker *m, const struct filter_range *r,
+                           unsigned count)
+{
+    unsigned half = count / 2, t, f;
+
+    if (count == 1)
+        return put_answer(m, r);
+    if (count == 3 && is_hole(r)) {
+        t = put_answer(m, &r[1]);
+        return put_jump(m, BPF_JEQ, r[1].start, t, put_answer(m, &r[0]));
     }
-    put_search(f, range, ranges_find(range, answer));
+    t = put_search(m, r + half, count - half);
+    f = put_search(m, r, half);
+    return put_jump(m, BPF_JGE, r[half].start, t, f);
+}
+
+static unsigned put_arch(struct maker *m, const struct filter_arch *a)
+{
+    unsigned to = put_search(m, a->range, a->ranges);
+
+    /* Where all have one answer there was no jump, and there is no load. */
+    if (BPF_CLASS(m->insn[to].code) != BPF_JMP)
+        return to;
+    rf_assert(to == m->at || m->full);
+    return put_plain(m, BPF_LD | BPF_W | BPF_ABS, NR);
+}
+
+int filter_make(struct sock_filter *insn, unsigned max,
+                const struct filter_arch *arch, unsigned arches,
+                uint32_t otherwise)
+{
+    struct maker m = {.insn = insn, .max = max, .at = max};
+    unsigned to[4], next = put_ret(&m, otherwise), i;
+
+    rf_assert(arches <= ARRAY_SIZE(to));
+    for (i = arches; i--;)
+        to[i] = put_arch(&m, &arch[i]);
+    for (i = arches; i--;)
+        next = put_jump(&m, BPF_JEQ, arch[i].audit, to[i], next);
+    put_plain(&m, BPF_LD | BPF_W | BPF_ABS, ARCH);
+    if (m.full)
+        return -E2BIG;
+    memmove(insn, insn + m.at, (max - m.at) * sizeof(*insn));
+    return (int)(max - m.at);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * filter.h - makes a seccomp filter out of a table: what becomes of each call.
+ * filter.h - makes a seccomp filter: the monitor's own and containers'.
  *
  * Numbers that share an answer form ranges, and a binary search finds the
- * range: a call costs about ten steps, however long the table is. Calls whose
- * arguments matter come first.
+ * range: a call costs about ten steps, however many numbers there are, and
+ * loading (checked, compiled, tried by the kernel for each call) is quick.
  */
 #pragma once
 
@@ -12,39 +12,60 @@
 
 #include "base/util.h"
 
-#define FENCE_CALLS      512 /* numbers that a table has room for */
-#define FENCE_FILTER_MAX 768 /* instructions */
-
-/* The answer to a call. */
-enum fence_answer {
-    FENCE_TRAP, /* SIGSYS: the process says which call it was, and ends */
-    FENCE_ALLOW,
-    FENCE_ABSENT, /* ENOSYS: libc has another way */
-    FENCE_REFUSE, /* EACCES: as if the file's owner did not want it */
+enum filter_op {
+    FILTER_EQ,
+    FILTER_NE,
+    FILTER_LT,
+    FILTER_LE,
+    FILTER_GE,
+    FILTER_GT,
 };
 
 /*
- * If the lower half of an argument is `value` under the mask, the answer is
- * this one; the first rule that fits counts, else the table. The rules of one
- * call stand together.
+ * An argument against a value, unsigned: all 64 bits, or the lower half of
+ * both. The mask is for EQ and NE, all ones otherwise.
  */
-struct fence_rule {
-    uint16_t call;
-    uint8_t arg, answer;
-    uint32_t mask, value;
+struct filter_test {
+    uint8_t arg, op;
+    bool wide;
+    uint64_t mask, value;
 };
 
-struct fence_filter {
-    struct sock_filter insn[FENCE_FILTER_MAX];
-    unsigned len;
+/* The action (SECCOMP_RET_*) if all tests hold. */
+struct filter_clause {
+    const struct filter_test *test;
+    unsigned tests;
+    uint32_t action;
+};
+
+/* The first clause that holds counts. */
+struct filter_list {
+    const struct filter_clause *const *clause;
+    unsigned clauses;
+    uint32_t otherwise;
+    unsigned at; /* the generator's own */
 };
 
 /*
- * `answer` has one enum fence_answer for each number. Numbers beyond get
- * FENCE_ABSENT, calls of another architecture (i386, x32) FENCE_TRAP, but for
- * number `i386` of the first one's, unless that is 0.
+ * From `start` to the next range's, or for ever. Ranges may share a list,
+ * whose code is there once.
  */
-void fence_filter_make(struct fence_filter *f,
-                       const uint8_t answer[FENCE_CALLS],
-                       const struct fence_rule *rules, unsigned count,
-                       unsigned i386);
+struct filter_range {
+    uint32_t start, action;
+    struct filter_list *list; /* in place of the action, if not NULL */
+};
+
+/* The first range starts at 0. */
+struct filter_arch {
+    uint32_t audit; /* AUDIT_ARCH_* */
+    const struct filter_range *range;
+    unsigned ranges;
+};
+
+/*
+ * Fills `insn`, which has room for `max`; returns how many are used, or
+ * -E2BIG. Calls of other architectures get `otherwise`.
+ */
+int filter_make(struct sock_filter *insn, unsigned max,
+                const struct filter_arch *arch, unsigned arches,
+                uint32_t otherwise) must_check;

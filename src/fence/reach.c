@@ -51,7 +51,14 @@ static unsigned outcome(uint32_t action)
 
 static bool holds(const struct sock_filter *i, uint32_t v)
 {
-    return BPF_OP(i->code) == BPF_JGE ? v >= i->k : v == i->k;
+    switch (BPF_OP(i->code)) {
+    case BPF_JGE:
+        return v >= i->k;
+    case BPF_JGT:
+        return v > i->k;
+    default:
+        return v == i->k;
+    }
 }
 
 static unsigned follow(struct walk *w, unsigned at, struct value a)
@@ -70,8 +77,12 @@ static unsigned follow(struct walk *w, unsigned at, struct value a)
         case BPF_ALU | BPF_AND | BPF_K:
             a.v &= i->k;
             break;
+        case BPF_JMP | BPF_JA:
+            at += i->k;
+            break;
         case BPF_JMP | BPF_JEQ | BPF_K:
         case BPF_JMP | BPF_JGE | BPF_K:
+        case BPF_JMP | BPF_JGT | BPF_K:
             if (!a.known)
                 return follow(w, at + 1 + i->jt, a) |
                        follow(w, at + 1 + i->jf, a);

@@ -289,7 +289,7 @@ static void put_filter(struct fence_stack *to, const struct sock_filter *insn,
 static void put_table(struct fence_stack *to, struct fence_filter *f,
                       const struct fence_table *t)
 {
-    fence_filter_make(f, t->answer, t->rule, t->rules, t->i386);
+    fence_table_filter(f, t);
     put_filter(to, f->insn, f->len);
 }
 

@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bpf.h"
 #include "engine/direct/stub.h"
 #include "fence/calls.h"
 #include "fence/reach.h"
@@ -37,44 +38,10 @@
 
 /* --- filters --- */
 
-static uint32_t word(const struct seccomp_data *d, uint32_t at)
-{
-    uint32_t v;
-
-    memcpy(&v, (const char *)d + at, sizeof(v));
-    return v;
-}
-
-/* As the kernel runs it: the few instructions that there are. */
 static uint32_t filtered(const struct fence_filter *f,
                          const struct seccomp_data *d)
 {
-    uint32_t a = 0;
-    unsigned at = 0;
-
-    while (at < f->len) {
-        const struct sock_filter *i = &f->insn[at++];
-
-        switch (i->code) {
-        case BPF_LD | BPF_W | BPF_ABS:
-            a = word(d, i->k);
-            break;
-        case BPF_ALU | BPF_AND | BPF_K:
-            a &= i->k;
-            break;
-        case BPF_JMP | BPF_JEQ | BPF_K:
-            at += a == i->k ? i->jt : i->jf;
-            break;
-        case BPF_JMP | BPF_JGE | BPF_K:
-            at += a >= i->k ? i->jt : i->jf;
-            break;
-        case BPF_RET | BPF_K:
-            return i->k;
-        default:
-            return ~0u;
-        }
-    }
-    return ~0u;
+    return bpf_run(f->insn, f->len, d);
 }
 
 static uint32_t call(const struct fence_filter *f, unsigned nr, uint64_t arg0,
@@ -107,7 +74,7 @@ static void compare(const struct fence_table *t)
     struct fence_filter f;
     unsigned wrong = 0;
 
-    fence_filter_make(&f, t->answer, t->rule, t->rules, t->i386);
+    fence_table_filter(&f, t);
     for (unsigned nr = 0; nr < FENCE_CALLS; nr++)
         if (!has_rule(t, nr) &&
             call(&f, nr, ~0ull, ~0ull, ~0ull) != actions[t->answer[nr]])
@@ -152,14 +119,14 @@ static void other_architectures_have_no_calls(void)
     struct fence_table t;
 
     fence_table_process(&t);
-    fence_filter_make(&f, t.answer, t.rule, t.rules, t.i386);
+    fence_table_filter(&f, &t);
     CHECK_EQ(filtered(&f, &d), SECCOMP_RET_TRAP);
     d.nr = 243; /* set_thread_area(), for stubs */
     CHECK_EQ(filtered(&f, &d), SECCOMP_RET_ALLOW);
     CHECK_EQ(call(&f, SYS_modify_ldt, 0x11, 0, 0), SECCOMP_RET_ALLOW);
     CHECK_EQ(call(&f, SYS_modify_ldt, 0, 0, 0), SECCOMP_RET_TRAP);
     fence_table_thread(&t, FENCE_FILES);
-    fence_filter_make(&f, t.answer, t.rule, t.rules, t.i386);
+    fence_table_filter(&f, &t);
     CHECK_EQ(filtered(&f, &d), SECCOMP_RET_TRAP);
 }
 
@@ -170,7 +137,7 @@ static void arguments_decide_where_they_matter(void)
     struct fence_table t;
 
     fence_table_process(&t);
-    fence_filter_make(&f, t.answer, t.rule, t.rules, t.i386);
+    fence_table_filter(&f, &t);
     CHECK_EQ(call(&f, SYS_clone, SIGCHLD, 0, 0), SECCOMP_RET_ALLOW);
     CHECK_EQ(call(&f, SYS_clone, SIGCHLD | CLONE_NEWUSER, 0, 0),
              SECCOMP_RET_TRAP);
@@ -185,7 +152,7 @@ static void arguments_decide_where_they_matter(void)
              SECCOMP_RET_TRAP); /* the kernel sees the lower half, too */
 
     fence_table_thread(&t, FENCE_FILES);
-    fence_filter_make(&f, t.answer, t.rule, t.rules, t.i386);
+    fence_table_filter(&f, &t);
     CHECK_EQ(call(&f, SYS_openat, 0, 0, O_RDWR), SECCOMP_RET_ALLOW);
     CHECK_EQ(call(&f, SYS_clone, SIGCHLD, 0, 0), SECCOMP_RET_TRAP);
     CHECK_EQ(call(&f, SYS_mmap, 0, 0, rw), SECCOMP_RET_ALLOW);
@@ -203,7 +170,7 @@ static uint32_t thread_call(unsigned needs, unsigned nr, uint64_t arg0,
     struct fence_table t;
 
     fence_table_thread(&t, needs);
-    fence_filter_make(&f, t.answer, t.rule, t.rules, t.i386);
+    fence_table_filter(&f, &t);
     return call(&f, nr, arg0, arg1, arg2);
 }
 
@@ -255,7 +222,7 @@ static enum fence_reach reach_of(const struct fence_table *t, unsigned nr)
     struct fence_filter f;
     struct fence_stack s = {.filters = 1};
 
-    fence_filter_make(&f, t->answer, t->rule, t->rules, t->i386);
+    fence_table_filter(&f, t);
     s.filter[0].insn = f.insn;
     s.filter[0].len = f.len;
     return fence_reach(&s, AUDIT_ARCH_X86_64, nr);
@@ -325,10 +292,10 @@ static void all_filters_of_a_thread_count(void)
     struct fence_stack s = {.filters = 2};
 
     fence_table_process(&t);
-    fence_filter_make(&f[0], t.answer, t.rule, t.rules, t.i386);
+    fence_table_filter(&f[0], &t);
     fence_table_thread(&t, FENCE_CONNECTIONS);
     t.answer[__NR_mount] = FENCE_ALLOW;
-    fence_filter_make(&f[1], t.answer, t.rule, t.rules, t.i386);
+    fence_table_filter(&f[1], &t);
     for (unsigned i = 0; i < 2; i++) {
         s.filter[i].insn = f[i].insn;
         s.filter[i].len = f[i].len;
