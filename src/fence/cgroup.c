@@ -230,7 +230,9 @@ int cgroup_clone_fd(struct cgroup *cg)
 {
     for (unsigned i = 0; i < cg->count; i++)
         if (cg->tree[i].v2)
-            return cgroup_tree_open(&cg->tree[i]) ? -1 : cg->tree[i].fd;
+            return cg->tree[i].taken || cgroup_tree_open(&cg->tree[i])
+                       ? -1
+                       : cg->tree[i].fd;
     return -1;
 }
 

@@ -103,10 +103,12 @@ struct cgroup_tree {
                       ones of path; cgroup_remove() takes them away again */
     int root, fd;  /* of mount and of mount/path; -1: not open yet */
     int enter;     /* of the file that cgroup_enter() writes; or -1 */
+    bool taken;    /* it was there before cgroup_create() */
     int refused;   /* errno why cgroup_create() made none; 0: it did */
 };
 
-/* Save layout, and of each tree controllers, v2, mount, path and made. */
+/* Save layout, and of each tree with `refused` 0: controllers, v2, mount, path
+ * and made. */
 struct cgroup {
     enum cgroup_layout layout;
     unsigned count;
@@ -154,10 +156,14 @@ int cgroup_apply(struct cgroup *cg, const struct cgroup_limits *limits,
                  bool update, struct error *err) must_check;
 
 /*
- * For clone3()'s CLONE_INTO_CGROUP: the v2 directory; -1: there is none, or it
- * was not made. The child is born in it, which is free; entering it later
- * costs milliseconds, as entering v1 trees does for anyone but oneself: the
- * kernel waits for all CPUs.
+ * For clone3()'s CLONE_INTO_CGROUP: the v2 directory; -1: there is none, it
+ * was not made, or it was not fresh. The child is born in it, which is free;
+ * entering it later costs milliseconds, as entering v1 trees does for anyone
+ * but oneself: the kernel waits for all CPUs.
+ *
+ * Some kernels (6.1.176) kill the child at its birth if the caller's cgroup or
+ * this one was ever killed through cgroup.kill. Whose child dies of SIGKILL
+ * before its first word, starts it again with cgroup_enter() alone.
  */
 int cgroup_clone_fd(struct cgroup *cg);
 /*

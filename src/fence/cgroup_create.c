@@ -244,6 +244,7 @@ static int tree_make(struct cgroup_tree *t, bool optional, struct error *err)
         return error_set(err, -rc, "cgroup %s%s: %s", t->mount, t->path,
                          strerror(-rc));
     t->fd = rc;
+    t->taken = !t->made;
     rc = empty_check(t, err);
     if (!rc && t->v2)
         cgroup_v2_enable(t, V2_SWITCHED);

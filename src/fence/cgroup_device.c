@@ -407,6 +407,11 @@ int cgroup_devices_apply(struct cgroup *cg, const struct cgroup_limits *l,
 
     if (!l->devices && !l->device_defaults)
         return 0;
+    if (!l->devices && !cgroup_tree_of(cg, CGROUP_DEVICES)) {
+        log_warn("this host cannot restrict devices: it has no cgroup "
+                 "controller for them");
+        return 0;
+    }
     rule = cgroup_device_rules(l, &rules, err);
     if (!rule)
         return -err->code;

@@ -31,8 +31,9 @@ int cgroup_dir_open(int dir, const char *path)
     };
     int fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 
-    /* Kernels before 5.6: the path has no "..", and cgroups have no links. */
-    if (fd < 0 && errno == ENOSYS)
+    /* Kernels before 5.6, and filters that are older: the path has no "..",
+     * and cgroups have no links. */
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM))
         fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }

@@ -119,17 +119,6 @@ static bool path_below(const char *path, const char *dir)
     return !strncmp(path, dir, len) && (!path[len] || path[len] == '/');
 }
 
-/* A later mount hides what was mounted at or below its place before. */
-static void trees_hide(struct cgroup_host *host, const char *place)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < host->count; i++)
-        if (!path_below(host->tree[i].mount, place))
-            host->tree[n++] = host->tree[i];
-    host->count = n;
-}
-
 /* The same hierarchy may be mounted more than once: the first will do. */
 static bool tree_known(const struct cgroup_host *host, bool v2,
                        uint32_t controllers)
@@ -152,31 +141,105 @@ static void tree_add(struct cgroup_host *host, bool v2, uint32_t controllers,
     host->tree[host->count++] = m;
 }
 
+/* One line of mountinfo, as far as it matters. */
+struct line {
+    int id, parent;
+    const char *root, *place, *type;
+    char *super;
+};
+
 /* "36 35 98:0 /root /place opts [tags] - type source super,opts" [proc(5)] */
-static void line_parse(struct cgroup_host *host, char *line)
+static bool line_parse(struct line *l, char *text)
 {
-    char *tail = strstr(line, " - "), *root, *place, *type, *super;
+    char *tail = strstr(text, " - "), *id, *parent, *root, *place;
 
     if (!tail)
-        return;
+        return false;
     *tail = '\0';
     tail += 3;
-    for (unsigned i = 0; i < 3; i++)
-        word_next(&line);
-    root = word_next(&line);
-    place = word_next(&line);
-    type = word_next(&tail);
+    id = word_next(&text);
+    parent = word_next(&text);
+    word_next(&text);
+    root = word_next(&text);
+    place = word_next(&text);
+    l->type = word_next(&tail);
     word_next(&tail);
-    super = tail;
-    if (!root || !place || !type || !super)
-        return;
+    l->super = tail;
+    if (!id || !parent || !root || !place || !l->type || !tail)
+        return false;
     octal_undo(root);
     octal_undo(place);
-    trees_hide(host, place);
-    if (!strcmp(type, "cgroup"))
-        tree_add(host, false, names_parse(super, ","), place, root);
-    else if (!strcmp(type, "cgroup2"))
-        tree_add(host, true, V2_ALWAYS, place, root);
+    l->id = atoi(id);
+    l->parent = atoi(parent);
+    l->root = root;
+    l->place = place;
+    return true;
+}
+
+static const struct line *line_find(const struct line *list, unsigned count,
+                                    int id)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (list[i].id == id)
+            return &list[i];
+    return NULL;
+}
+
+/*
+ * Whoever follows the path to a mount's place must come by all mounts that it
+ * hangs on. Another child of one of these, mounted at or above the place of
+ * the next, leads elsewhere; so does one mounted on top of the last. (Lines
+ * are in no helpful order: the root of a host that began in an initramfs
+ * comes late.)
+ */
+static bool line_hidden(const struct line *list, unsigned count,
+                        const struct line *l)
+{
+    const struct line *at = l;
+
+    for (unsigned depth = 0; at && at->id != at->parent && depth < count;
+         depth++) {
+        for (unsigned i = 0; i < count; i++)
+            if (list[i].parent == at->parent && &list[i] != at &&
+                list[i].id != at->parent &&
+                path_below(at->place, list[i].place))
+                return true;
+        at = line_find(list, count, at->parent);
+    }
+    for (unsigned i = 0; i < count; i++)
+        if (list[i].parent == l->id && &list[i] != l &&
+            !strcmp(list[i].place, l->place))
+            return true;
+    return false;
+}
+
+static void lines_look(struct cgroup_host *host, const struct line *list,
+                       unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct line *l = &list[i];
+        bool v2 = !strcmp(l->type, "cgroup2");
+
+        if ((v2 || !strcmp(l->type, "cgroup")) && !line_hidden(list, count, l))
+            tree_add(host, v2, v2 ? V2_ALWAYS : names_parse(l->super, ","),
+                     l->place, l->root);
+    }
+}
+
+static void mountinfo_parse(struct cgroup_host *host, char *text)
+{
+    unsigned room = 1, count = 0;
+    struct line *list;
+    char *line;
+
+    for (const char *at = text; (at = strchr(at, '\n')); at++)
+        room++;
+    list = calloc(room, sizeof(*list));
+    while (list && count < room && (line = strsep(&text, "\n")))
+        count += line_parse(&list[count], line);
+    if (list)
+        lines_look(host, list, count);
+    free(list);
 }
 
 /* --- /proc/self/cgroup --- */
@@ -234,8 +297,7 @@ void cgroup_host_parse(struct cgroup_host *host, char *mountinfo, char *own)
 {
     char *line;
 
-    while ((line = strsep(&mountinfo, "\n")))
-        line_parse(host, line);
+    mountinfo_parse(host, mountinfo);
     while (own && (line = strsep(&own, "\n")))
         own_line(host, line);
     layout_set(host);

@@ -90,6 +90,39 @@ static void hierarchies_that_a_later_mount_hides_do_not_count(void)
     CHECK(!strcmp(h.tree[0].mount, "/sys/fs/cgroup/mem"));
 }
 
+/* As where an initramfs mounted them and the root was moved over its own. */
+static void a_root_that_is_listed_last_hides_nothing(void)
+{
+    struct cgroup_host h;
+
+    parse(&h,
+          "26 23 0:24 / /sys/fs/cgroup rw - cgroup2 none rw\n"
+          "23 61 0:22 / /sys rw - sysfs none rw\n"
+          "61 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+          "1 1 0:2 / / rw - rootfs rootfs rw\n",
+          "");
+    CHECK_EQ(h.layout, CGROUP_V2);
+}
+
+static void hierarchies_that_hang_on_what_is_hidden_do_not_count(void)
+{
+    struct cgroup_host h;
+
+    /* Another sysfs over /sys; the old one's mounts are still listed. */
+    parse(&h,
+          "61 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+          "23 61 0:22 / /sys rw - sysfs none rw\n"
+          "26 23 0:24 / /sys/fs/cgroup rw - cgroup2 none rw\n"
+          "70 23 0:30 / /sys rw - sysfs none rw\n",
+          "");
+    CHECK_EQ(h.layout, CGROUP_NONE);
+    parse(&h,
+          "26 1 0:24 / /c rw - cgroup2 none rw\n"
+          "27 26 0:25 / /c rw - tmpfs none rw\n",
+          "");
+    CHECK_EQ(h.layout, CGROUP_NONE);
+}
+
 static void of_two_mounts_of_a_hierarchy_the_first_is_taken(void)
 {
     struct cgroup_host h;
@@ -516,6 +549,8 @@ int main(void)
     RUN(v1_alone_and_nothing_at_all);
     RUN(v2_alone_at_an_odd_place_with_a_blank);
     RUN(hierarchies_that_a_later_mount_hides_do_not_count);
+    RUN(a_root_that_is_listed_last_hides_nothing);
+    RUN(hierarchies_that_hang_on_what_is_hidden_do_not_count);
     RUN(of_two_mounts_of_a_hierarchy_the_first_is_taken);
     RUN(the_own_cgroup_is_seen_from_what_the_mount_shows);
     RUN(broken_lines_are_passed_over);
