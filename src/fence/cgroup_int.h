@@ -14,8 +14,21 @@
 
 /* --- cgroup_host.c --- */
 
-/* The controllers that a v2 file like cgroup.controllers lists. */
+/* On v2 these need no controller. */
+#define CGROUP_V2_ALWAYS                                                       \
+    (BIT(CGROUP_FREEZER) | BIT(CGROUP_DEVICES) | BIT(CGROUP_CPUACCT))
+
+/* The controllers among the words of a text, between any of `ends`. */
+uint32_t cgroup_words_parse(const char *text, const char *ends);
+/* The same for a v2 file like cgroup.controllers. */
 uint32_t cgroup_names_parse(const char *text);
+
+/* --- cgroup_mounts.c --- */
+
+/* Adds the hierarchies that mountinfo's text has and a path leads to. */
+void cgroup_mounts_parse(struct cgroup_host *host, char *text);
+/* Is path `dir` itself, or below? Any path is below "/". */
+bool cgroup_path_below(const char *path, const char *dir);
 
 /* --- cgroup_dir.c --- */
 
@@ -49,6 +62,11 @@ int cgroup_dir_walk(int dir,
 
 /* Turns on `controllers` for the directory t->fd, from the root down. */
 void cgroup_v2_enable(struct cgroup_tree *t, uint32_t controllers);
+
+/* --- cgroup_remove.c --- */
+
+/* Waits a little, and twice as long the next time. False: time is up. */
+bool cgroup_wait(unsigned *us, unsigned *budget_us);
 
 /* --- cgroup_set.c: one limit, one line if it fails --- */
 
@@ -108,25 +126,35 @@ bool cgroup_swap_alone(const struct cgroup_limits_memory *m, int64_t *swap,
 /* "1.2M", for messages. */
 void cgroup_bytes_text(uint64_t bytes, char buf[16]);
 
-/* --- cgroup_device.c --- */
+/* --- cgroup_device.c, cgroup_bpf.c --- */
 
 struct bpf_insn;
 
-/* The most instructions for `rules` rules. */
-#define CGROUP_DEVICE_INSNS(rules) (8 + 8 * (rules))
+/* mknod, read, write: the kernel's BPF_DEVCG_ACC_*. */
+#define CGROUP_ACCESS_ALL 7
 
+/* The most instructions for `rules` rules. */
+#define CGROUP_DEVICE_INSNS(rules) (10 + 5 * (rules))
+
+/* "rwm" as bits, NULL and "" as all; -1: it has another letter. */
+int cgroup_device_access(const char *access);
+/* Is it about all devices and all kinds of access? */
+bool cgroup_device_everything(const struct cgroup_device_rule *rule);
 /* The rules with the defaults behind them; the caller frees. NULL: none. */
 struct cgroup_device_rule *cgroup_device_rules(const struct cgroup_limits *l,
                                                unsigned *count,
                                                struct error *err);
-/* The program that answers as the rules do; returns its length. */
-unsigned cgroup_device_program(const struct cgroup_device_rule *rule,
-                               unsigned rules, struct bpf_insn *insn);
 /* What devices.allow and devices.deny take; returns which of them. */
 const char *cgroup_device_line(const struct cgroup_device_rule *rule, char *buf,
                                size_t size);
 int cgroup_devices_apply(struct cgroup *cg, const struct cgroup_limits *l,
                          struct error *err) must_check;
+/* The program that answers as the rules do; returns its length. */
+unsigned cgroup_device_program(const struct cgroup_device_rule *rule,
+                               unsigned rules, struct bpf_insn *insn);
+/* Puts it in the place of those that the cgroup has. */
+int cgroup_program_load(int dir, const struct cgroup_device_rule *rule,
+                        unsigned rules);
 
 /* --- cgroup_stats.c, cgroup_stats_io.c --- */
 

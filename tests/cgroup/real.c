@@ -715,6 +715,113 @@ static void devices_are_those_of_the_rules(void)
     box_end(&b);
 }
 
+/* The kernel proves each program; any list of rules must make one it takes. */
+static void random_rules_are_taken(void)
+{
+    static const char *const access[] = {NULL, "r", "w", "m", "rw", "wm"};
+    struct cgroup_device_rule rule[20];
+    struct cgroup_limits l = {.device = rule};
+    struct box b;
+
+    NEED(CGROUP_DEVICES);
+    CHECK(box_make(&b, NULL));
+    srand(7);
+    for (unsigned k = 0; k < 100 && !test_failed; k++) {
+        l.devices = (unsigned)rand() % 20;
+        l.device_defaults = rand() % 2;
+        for (unsigned i = 0; i < l.devices; i++)
+            rule[i] = (struct cgroup_device_rule){
+                .allow = rand() % 2,
+                .type = "abc"[rand() % 3],
+                .major = rand() % 4 - 1,
+                .minor = rand() % 4 - 1,
+                .access = access[rand() % 6],
+            };
+        CHECK(box_ok(&b, cgroup_apply(&b.cg, &l, true, &b.err)));
+    }
+    CHECK_EQ(box_run(&b, do_nothing, NULL), 0);
+    box_end(&b);
+}
+
+/* The first block device; false: there is none. */
+static bool block_device(struct cgroup_device_id *d)
+{
+    FILE *f = popen("cat /sys/block/*/dev 2>/dev/null", "r");
+    long long major, minor;
+    bool found = f && fscanf(f, "%lld:%lld", &major, &minor) == 2;
+
+    if (f)
+        pclose(f);
+    if (found)
+        *d = (struct cgroup_device_id){major, minor};
+    return found;
+}
+
+static void disks_are_throttled(void)
+{
+    struct cgroup_throttle t = {.rate = 1 << 20};
+    struct cgroup_limits l = {0};
+    struct box b;
+    char want[80];
+
+    NEED(CGROUP_IO);
+    if (!block_device(&t.device))
+        SKIP("no disk to throttle");
+    l.io.throttle[CGROUP_WRITE_BPS].list = &t;
+    l.io.throttle[CGROUP_WRITE_BPS].count = 1;
+    CHECK(box_make(&b, &l));
+    if (box_tree(&b, CGROUP_IO)->v2) {
+        snprintf(want, sizeof(want), "%lld:%lld rbps=max wbps=1048576",
+                 (long long)t.device.major, (long long)t.device.minor);
+        CHECK(!strncmp(box_text(&b, CGROUP_IO, "io.max"), want, strlen(want)));
+    } else {
+        snprintf(want, sizeof(want), "%lld:%lld 1048576",
+                 (long long)t.device.major, (long long)t.device.minor);
+        CHECK(!strcmp(
+            box_text(&b, CGROUP_IO, "blkio.throttle.write_bps_device"), want));
+    }
+    t.rate = 0; /* and no more */
+    CHECK(box_ok(&b, cgroup_apply(&b.cg, &l, true, &b.err)));
+    CHECK(!strcmp(box_text(&b, CGROUP_IO,
+                           box_tree(&b, CGROUP_IO)->v2
+                               ? "io.max"
+                               : "blkio.throttle.write_bps_device"),
+                  ""));
+    t.device.major = 4000;
+    t.rate = 1;
+    CHECK_EQ(cgroup_apply(&b.cg, &l, true, &b.err), -ENODEV);
+    CHECK(strstr(b.err.msg, "throttleWriteBpsDevice: 4000:") != NULL);
+    box_end(&b);
+}
+
+/* Written, or an error that says what the kernel has not. */
+static void weights_and_classes(void)
+{
+    struct cgroup_limits l = {.io = {.has = CGROUP_WEIGHT | CGROUP_LEAF_WEIGHT,
+                                     .weight = 500,
+                                     .leaf_weight = 300}};
+    struct cgroup_limits net = {
+        .net = {.has = CGROUP_NET_CLASS, .class_id = 0x100001}};
+    struct box b;
+
+    NEED(CGROUP_IO);
+    CHECK(box_make(&b, NULL));
+    if (cgroup_apply(&b.cg, &l, false, &b.err))
+        CHECK(strstr(b.err.msg, "blockIO.weight: this kernel has no ") != NULL);
+    else if (!box_tree(&b, CGROUP_IO)->v2)
+        CHECK(strstr(box_text(&b, CGROUP_IO, "blkio.bfq.weight"), "500") ||
+              strstr(box_text(&b, CGROUP_IO, "blkio.weight"), "500"));
+    else
+        CHECK(strstr(box_text(&b, CGROUP_IO, "io.bfq.weight"), " 500") ||
+              strstr(box_text(&b, CGROUP_IO, "io.weight"), " 4950"));
+    if (box_tree(&b, CGROUP_NET_CLS)) {
+        CHECK(box_ok(&b, cgroup_apply(&b.cg, &net, false, &b.err)));
+        CHECK(!strcmp(box_text(&b, CGROUP_NET_CLS, "net_cls.classid"),
+                      "1048577"));
+    }
+    box_end(&b);
+}
+
 /* --- frozen, killed --- */
 
 static void frozen_it_stands_still(void)
@@ -1226,6 +1333,9 @@ static int bench(void)
     X(empty_cpusets_above_are_filled)                                          \
     X(huge_pages)                                                              \
     X(devices_are_those_of_the_rules)                                          \
+    X(random_rules_are_taken)                                                  \
+    X(disks_are_throttled)                                                     \
+    X(weights_and_classes)                                                     \
     X(frozen_it_stands_still)                                                  \
     X(a_fork_bomb_is_frozen_and_killed)                                        \
     X(a_signal_reaches_all)                                                    \

@@ -372,6 +372,9 @@ static int bpf_run(const struct bpf_insn *insn, unsigned len, bool block,
         case BPF_JMP | BPF_JNE | BPF_K:
             pc += r[i->dst_reg] != k ? (unsigned)i->off : 0;
             break;
+        case BPF_JMP | BPF_JEQ | BPF_K:
+            pc += r[i->dst_reg] == k ? (unsigned)i->off : 0;
+            break;
         case BPF_JMP | BPF_JSET | BPF_K:
             pc += r[i->dst_reg] & k ? (unsigned)i->off : 0;
             break;
@@ -441,7 +444,7 @@ static void check_program(const struct cgroup_device_rule *rule, unsigned n)
 
     CHECK(len <= CGROUP_DEVICE_INSNS(n));
     CHECK(bpf_all_reached(insn, len));
-    for (unsigned k = 0; k < 2 * 7 * 4 * 4; k++) {
+    for (unsigned k = 0; k < 2 * 7 * 4 * 4 && !test_failed; k++) {
         bool block = k & 1;
         unsigned access = k / 2 % 7 + 1;
         uint32_t major = k / 14 % 4, minor = k / 56;
@@ -457,7 +460,7 @@ static void programs_answer_as_random_rules_do(void)
                                          "rw", "rm", "wm", "rwm"};
 
     srand(1);
-    for (unsigned k = 0; k < 2000 && !test_failed; k++) {
+    for (unsigned k = 0; k < 20000 && !test_failed; k++) {
         struct cgroup_device_rule rule[12];
         unsigned n = (unsigned)rand() % 12;
 
