@@ -25,16 +25,22 @@ LIBS    := -lZydis -lZycore -lzstd -lz -llzma -llz4 -ljson-c -lslirp -luring -lm
 
 SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
 ASM := $(sort $(wildcard src/*/*/*.S))
-OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o) $(ASM:src/%.S=$(BUILD)/obj/%.o)
+OBJ := $(filter-out $(BUILD)/obj/cmd/oci_only.o,$(SRC:src/%.c=$(BUILD)/obj/%.o)) \
+    $(ASM:src/%.S=$(BUILD)/obj/%.o)
 # Everything but main(), for tests to link with.
 LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJ))
+# The containers' commands alone, in a program of their own.
+OCI_ONLY := $(BUILD)/obj/cmd/oci_only.o
+OCI_OBJ := $(OCI_ONLY) $(filter $(BUILD)/obj/base/% $(BUILD)/obj/fence/% \
+    $(BUILD)/obj/oci/% $(BUILD)/obj/cmd/oci% $(BUILD)/obj/cmd/options.o,$(OBJ))
+OCI_STATIC := $(if $(SAN_$(MODE)),,-static)
 TEST_SRC := $(sort $(wildcard tests/unit/*.c))
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_LIB := fuzz world tree message
 FUZZERS := $(filter-out $(FUZZ_LIB:%=$(BUILD)/fuzz/%), \
     $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c)))
 
-all: $(BUILD)/ringfence
+all: $(BUILD)/ringfence $(BUILD)/ringfence-oci
 
 help:
 	@echo 'make              the program: $(BUILD)/ringfence'
@@ -50,6 +56,10 @@ help:
 
 $(BUILD)/ringfence: $(OBJ)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# Unused parts of fence/ and base/ are left out: it is loaded for each step.
+$(BUILD)/ringfence-oci: $(OCI_OBJ)
+	$(CC) $(LDFLAGS) $(OCI_STATIC) -Wl,--gc-sections -o $@ $^ -ljson-c -lm
 
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
@@ -175,6 +185,7 @@ check-style: $(BUILD)/gen/dsdt_aml.h
 
 install: all
 	install -D -m 755 $(BUILD)/ringfence $(DESTDIR)$(PREFIX)/bin/ringfence
+	install -D -m 755 $(BUILD)/ringfence-oci $(DESTDIR)$(PREFIX)/bin/ringfence-oci
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 doc/ringfence.1 doc/ringfence-boot.1 doc/ringfence-compare.1 doc/ringfence-ctl.1 doc/ringfence-top.1 \
 	    doc/ringfence-surface.1 \

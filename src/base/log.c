@@ -19,11 +19,19 @@ static struct {
     _Atomic unsigned guest_lines;
     _Atomic bool asserted;
     void (*_Atomic hooks[8])(void);
-} state = {.level = LOG_WARN};
+    _Atomic int fd;
+    _Atomic bool json;
+} state = {.level = LOG_WARN, .fd = STDERR_FILENO};
 
 void log_set_level(enum log_level level)
 {
     state.level = level;
+}
+
+void log_set_file(int fd, bool json)
+{
+    state.fd = fd;
+    state.json = json;
 }
 
 void log_set_raw(bool raw)
@@ -31,18 +39,56 @@ void log_set_raw(bool raw)
     state.raw = raw;
 }
 
+/* Of JSON: quotes, backslashes and control characters are escaped. */
+static size_t json_escape(char *out, size_t size, const char *text)
+{
+    size_t n = 0;
+
+    for (; *text && n + 7 < size; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c == '"' || c == '\\')
+            n += (size_t)snprintf(out + n, size - n, "\\%c", c);
+        else if (c < 0x20)
+            n += (size_t)snprintf(out + n, size - n, "\\u%04x", c);
+        else
+            out[n++] = (char)c;
+    }
+    out[n] = 0;
+    return n;
+}
+
+static size_t json_line(char *line, size_t size, const char *level,
+                        const char *text)
+{
+    struct timespec t;
+    struct tm tm;
+    char when[40];
+    size_t n;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    gmtime_r(&t.tv_sec, &tm);
+    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    n = (size_t)snprintf(line, size, "{\"level\":\"%s\",\"msg\":\"", level);
+    n += json_escape(line + n, size - n - 64, text);
+    return n +
+           (size_t)snprintf(line + n, size - n, "\",\"time\":\"%s\"}\n", when);
+}
+
 static void log_vat(enum log_level level, const char *fmt, va_list ap)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
     const char *end = state.raw ? "\r\n" : "\n";
-    char line[640];
+    char text[600], line[1600];
     size_t n;
 
-    n = (size_t)snprintf(line, sizeof(line), "ringfence: %s: ", names[level]);
-    vsnprintf(line + n, sizeof(line) - n - 3, fmt, ap);
-    n = strlen(line);
-    memcpy(line + n, end, strlen(end) + 1);
-    if (write(STDERR_FILENO, line, strlen(line)) < 0)
+    vsnprintf(text, sizeof(text), fmt, ap);
+    if (state.json)
+        n = json_line(line, sizeof(line), names[level], text);
+    else
+        n = (size_t)snprintf(line, sizeof(line), "ringfence: %s: %s%s",
+                             names[level], text, end);
+    if (write(state.fd, line, n) < 0)
         return; /* nowhere left to complain */
 }
 

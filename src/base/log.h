@@ -13,6 +13,11 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 void log_set_level(enum log_level level);
 /*
+ * Messages go to `fd` instead of stderr, appended, as lines of JSON if `json`:
+ * {"level":...,"msg":...,"time":...}. A last word goes to both.
+ */
+void log_set_file(int fd, bool json);
+/*
  * Terminal in raw mode: end lines with CR LF. Called by io/console.
  */
 void log_set_raw(bool raw);

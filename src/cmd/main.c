@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "cmd/oci.h"
+
 int main(int argc, char **argv)
 {
     const struct command *c;
@@ -19,6 +21,8 @@ int main(int argc, char **argv)
         return cmd_help(argc - 2, argv + 2);
     if (!strcmp(argv[1], "--version"))
         return command_find("version")->run(0, argv);
+    if (argv[1][0] == '-' || oci_is_command(argv[1]))
+        return oci_main(argc - 1, argv + 1);
     c = command_find(argv[1]);
     if (!c)
         return command_unknown(argv[1]);

@@ -177,6 +177,40 @@ int options_parse(const struct option_spec *specs, int argc, char **argv,
     return 0;
 }
 
+static bool is_word(const char *arg)
+{
+    return arg[0] != '-' || !arg[1];
+}
+
+int options_parse_words(const struct option_spec *specs, int argc, char **argv,
+                        void *ctx, bool first, char **words, int *count,
+                        int max, struct error *err)
+{
+    bool only_words = false;
+
+    *count = 0;
+    while (argc > 0) {
+        int used = 1;
+
+        if (!only_words && !strcmp(argv[0], "--")) {
+            only_words = true;
+        } else if (only_words || is_word(argv[0])) {
+            if (*count == max)
+                return error_set(err, EINVAL, "unexpected argument `%s'",
+                                 argv[0]);
+            words[(*count)++] = argv[0];
+            only_words |= first;
+        } else {
+            used = option_parse(specs, argc, argv, ctx, err);
+        }
+        if (used < 0)
+            return used;
+        argc -= used;
+        argv += used;
+    }
+    return 0;
+}
+
 void options_print(const struct option_spec *s)
 {
     for (; s->name; s++) {

@@ -30,6 +30,14 @@ struct option_spec {
  */
 int options_parse(const struct option_spec *specs, int argc, char **argv,
                   void *ctx, struct error *err) must_check;
+/*
+ * The same, but what is not an option goes to words[], at most `max`; *count
+ * of them. first: the first one ends the options, and it and all behind it
+ * are words. "--" ends them, too.
+ */
+int options_parse_words(const struct option_spec *specs, int argc, char **argv,
+                        void *ctx, bool first, char **words, int *count,
+                        int max, struct error *err) must_check;
 void options_print(const struct option_spec *specs);
 /* Of the names that come from next(), the one closest to `word`, or NULL. */
 const char *options_nearest(const char *word,

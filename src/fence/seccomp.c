@@ -159,8 +159,6 @@ static int list_make(struct compiler *c, const struct call *call,
         count++;
     *out = arena_alloc(&c->arena, sizeof(**out));
     to = arena_alloc(&c->arena, count * sizeof(*to));
-    if (!*out || !to)
-        return error_set(c->err, ENOMEM, "linux.seccomp: out of memory");
     **out = (struct filter_list){.otherwise = c->otherwise};
     count = 0;
     for (ref = call->first; ref; ref = ref->next)

@@ -5,18 +5,10 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "fence/filter.h"
 #include "fence/numbers.h"
 #include "fence/seccomp.h"
-
-/* Memory that is freed all at once; what it gives does not move. */
-struct arena {
-    struct arena_block *block;
-    size_t used, size;
-};
-
-void *arena_alloc(struct arena *a, size_t size);
-void arena_free(struct arena *a);
 
 /* A rule's arguments, as one architecture sees them. */
 struct clause {

@@ -20,50 +20,6 @@
 #define I386_SOCKETCALL 102
 #define I386_IPC        117
 
-/* --- memory --- */
-
-struct arena_block {
-    struct arena_block *next;
-    uint64_t memory[];
-};
-
-void *arena_alloc(struct arena *a, size_t size)
-{
-    struct arena_block *b;
-    void *p;
-
-    size = align_up(size, 8);
-    if (size > a->size - a->used) {
-        a->size = MAX(size, 16 * KiB);
-        b = malloc(sizeof(*b) + a->size);
-        if (!b) {
-            a->size = a->used;
-            return NULL;
-        }
-        b->next = a->block;
-        a->block = b;
-        a->used = 0;
-    }
-    p = (char *)a->block->memory + a->used;
-    a->used += size;
-    return p;
-}
-
-void arena_free(struct arena *a)
-{
-    struct arena_block *b;
-
-    while ((b = a->block)) {
-        a->block = b->next;
-        free(b);
-    }
-}
-
-static int no_memory(const struct compiler *c)
-{
-    return error_set(c->err, ENOMEM, "linux.seccomp: out of memory");
-}
-
 /* --- one rule --- */
 
 uint32_t seccomp_action_word(enum seccomp_action a, int errno_ret)
@@ -187,8 +143,6 @@ static int variant_make(struct compiler *c, struct working *w, bool wide)
         return 0;
     v->count = split ? r->nargs : 1;
     v->clause = arena_alloc(&c->arena, v->count * sizeof(*v->clause));
-    if (!v->clause)
-        return no_memory(c);
     for (i = 0; i < v->count; i++)
         clause_init(c, w, &v->clause[i]);
     for (i = 0; i < r->nargs; i++) {
@@ -207,8 +161,6 @@ static int call_add_clause(struct compiler *c, struct call *call,
 {
     struct clause_ref *ref = arena_alloc(&c->arena, sizeof(*ref));
 
-    if (!ref)
-        return no_memory(c);
     *ref = (struct clause_ref){clause, call->first};
     call->first = ref;
     return 0;
@@ -240,8 +192,6 @@ static int call_add_muxed(struct compiler *c, struct call *call,
     struct filter_test test = test_make(&is_number, false);
     struct clause *to = arena_alloc(&c->arena, sizeof(*to));
 
-    if (!to)
-        return no_memory(c);
     clause_init(c, w, to);
     clause_add(to, &test);
     for (unsigned i = 0; from && i < from->filter.tests; i++)

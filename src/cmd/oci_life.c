@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * oci_life.c - the life of a container: create, start, kill, delete...
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/oci_int.h"
+
+static int preserve_fds(void *ctx, const char *v, struct error *err)
+{
+    struct container_options *o = ctx;
+    char *end;
+    unsigned long n = strtoul(v, &end, 10);
+
+    if (end == v || *end || n > 65536)
+        return error_set(err, EINVAL, "--preserve-fds %s: give a number", v);
+    o->preserve_fds = (unsigned)n;
+    return 0;
+}
+
+#define TEXT(m) .field = offsetof(struct container_options, m)
+
+/* clang-format off */
+/* All of them work on a struct that begins with struct container_options. */
+#define COMMON_OPTIONS                                                         \
+    {"bundle", "b", "DIR", "the folder of config.json [.]", TEXT(bundle)},     \
+    {"config", "f", "FILE", "instead of config.json", TEXT(config)},           \
+    {"console-socket", NULL, "PATH", "where a terminal's master goes",         \
+     TEXT(console_socket)},                                                    \
+    {"pid-file", NULL, "FILE", "gets the number of the first process",         \
+     TEXT(pid_file)},                                                          \
+    {"preserve-fds", NULL, "N", "descriptors 3 to 2+N stay open",              \
+     preserve_fds},                                                            \
+    {"no-pivot", NULL, NULL, "move the root, for a host on a ramfs",           \
+     TEXT(no_pivot)},                                                          \
+    {"no-new-keyring", NULL, NULL, "keep the caller's session keyring",        \
+     TEXT(no_new_keyring)},                                                    \
+    {"no-subreaper", NULL, NULL, "as it is in any case", TEXT(no_subreaper)}
+
+#define RUN(m) .field = offsetof(struct oci_run_args, m)
+
+static int run_env(void *ctx, const char *v, struct error *err)
+{
+    return oci_list_add(&((struct oci_run_args *)ctx)->env, v, err);
+}
+
+static int run_bind(void *ctx, const char *v, struct error *err)
+{
+    return oci_list_add(&((struct oci_run_args *)ctx)->bind, v, err);
+}
+
+const struct option_spec oci_create_options[] = {
+    COMMON_OPTIONS,
+    {0},
+};
+
+const struct option_spec oci_run_options[] = {
+    COMMON_OPTIONS,
+    {"detach", "d", NULL, "do not wait for its end", TEXT(detach)},
+    {"keep", NULL, NULL, "do not remove it at its end", TEXT(keep)},
+    {"rootfs", NULL, "DIR", "no bundle: this folder is the root; then:",
+     RUN(rootfs)},
+    {"memory", "m", "SIZE", "limit: 200M, 1G", RUN(memory)},
+    {"cpus", NULL, "N", "limit: 0.5, 2", RUN(cpus)},
+    {"pids", NULL, "N", "limit of processes and threads", RUN(pids)},
+    {"read-only", NULL, NULL, "nothing in the root can be changed",
+     RUN(read_only)},
+    {"net", NULL, "none|host", "[none]", RUN(net)},
+    {"env", "e", "NAME=VALUE", "for the program; may be repeated", run_env},
+    {"bind", "v", "HOST:DIR[:ro]", "a folder of the host's; may be repeated",
+     run_bind},
+    {"user", "u", "USER[:GROUP]", "names or numbers [0]", RUN(user)},
+    {"cwd", "w", "DIR", "the working folder [/]", RUN(cwd)},
+    {"hostname", NULL, "NAME", "[the container's id]", RUN(hostname)},
+    {"tty", "t", NULL, "a terminal", RUN(terminal)},
+    {"init", NULL, NULL, "a first process that reaps and passes signals on",
+     RUN(init)},
+    {0},
+};
+
+const struct option_spec oci_delete_options[] = {
+    {"force", "f", NULL, "kill it if it runs; no error if there is none",
+     .field = 0},
+    {0},
+};
+
+const struct option_spec oci_kill_options[] = {
+    {"all", "a", NULL, "to each process in its cgroup",
+     .field = offsetof(struct oci_kill_args, all)},
+    {0},
+};
+/* clang-format on */
+
+int oci_create(const struct oci_call *c, struct error *err)
+{
+    struct container_options *o = c->options;
+
+    o->root = c->g->root;
+    o->id = c->word[0];
+    return container_create(o, err);
+}
+
+int oci_start(const struct oci_call *c, struct error *err)
+{
+    return container_start(c->g->root, c->word[0], err);
+}
+
+int oci_delete(const struct oci_call *c, struct error *err)
+{
+    return container_delete(c->g->root, c->word[0], *(bool *)c->options, err);
+}
+
+int oci_pause(const struct oci_call *c, struct error *err)
+{
+    return container_pause(c->g->root, c->word[0], true, err);
+}
+
+int oci_resume(const struct oci_call *c, struct error *err)
+{
+    return container_pause(c->g->root, c->word[0], false, err);
+}
+
+/* "9", "KILL", "SIGKILL", "RTMIN+2", in any case; 0: none of them. */
+static int signal_of(const char *text)
+{
+    char name[32];
+    char *end;
+    unsigned i;
+    long n = strtol(text, &end, 10);
+
+    if (end != text && !*end)
+        return n > 0 && n < NSIG ? (int)n : 0;
+    for (i = 0; text[i] && i < sizeof(name) - 1; i++)
+        name[i] = (char)toupper((unsigned char)text[i]);
+    name[i] = 0;
+    text = strncmp(name, "SIG", 3) ? name : name + 3;
+    if (!strncmp(text, "RTMIN", 5))
+        n = SIGRTMIN + strtol(text + 5, &end, 10);
+    else if (!strncmp(text, "RTMAX", 5))
+        n = SIGRTMAX + strtol(text + 5, &end, 10);
+    else
+        n = 0;
+    if (n)
+        return !*end && n >= SIGRTMIN && n <= SIGRTMAX ? (int)n : 0;
+    for (i = 1; i < NSIG; i++)
+        if (sigabbrev_np((int)i) && !strcmp(sigabbrev_np((int)i), text))
+            return (int)i;
+    return 0;
+}
+
+int oci_kill(const struct oci_call *c, struct error *err)
+{
+    const struct oci_kill_args *a = c->options;
+    const char *text = c->words > 1 ? c->word[1] : "TERM";
+    int sig = signal_of(text);
+
+    if (!sig)
+        return error_set(err, EINVAL, "kill: unknown signal \"%s\"", text);
+    return container_kill(c->g->root, c->word[0], sig, a->all, err);
+}

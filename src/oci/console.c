@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * console.c - a container's terminal: a pair of its own devpts, so that its
+ * name means something inside. Nothing is opened by name but devpts' ptmx,
+ * which is verified to be that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fence/mount.h"
+#include "fence/path.h"
+#include "oci/launch.h"
+
+/* DEVPTS_SUPER_MAGIC is not in every magic.h. */
+#define DEVPTS_MAGIC 0x1cd1
+
+int console_connect(const char *path, struct error *err)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (strlen(path) >= sizeof(a.sun_path))
+        return error_set(err, ENAMETOOLONG, "--console-socket: %s is too long",
+                         path);
+    strcpy(a.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a))) {
+        error_set(err, errno, "--console-socket: %s: %s", path,
+                  strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return -err->code;
+    }
+    return fd;
+}
+
+/* As containerd's and conmon's receivers expect it: the name, with the fd. */
+static int send_master(int sock, int master, struct error *err)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    char name[] = "/dev/ptmx";
+    struct iovec iov = {name, sizeof(name)};
+    struct msghdr h = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof(control.bytes)};
+
+    CMSG_FIRSTHDR(&h)->cmsg_level = SOL_SOCKET;
+    CMSG_FIRSTHDR(&h)->cmsg_type = SCM_RIGHTS;
+    CMSG_FIRSTHDR(&h)->cmsg_len = CMSG_LEN(sizeof(master));
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&h)), &master, sizeof(master));
+    if (sendmsg(sock, &h, MSG_NOSIGNAL) < 0)
+        return error_set(err, errno, "--console-socket: %s", strerror(errno));
+    return 0;
+}
+
+static int master_open(int root, struct error *err)
+{
+    int fd = path_open_in(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+    struct statfs s;
+    struct stat st;
+    int zero = 0;
+
+    if (fd < 0)
+        return error_set(err, -fd,
+                         "process.terminal: /dev/pts/ptmx: %s (a "
+                         "mount of devpts is needed)",
+                         strerror(-fd));
+    if (fstatfs(fd, &s) || s.f_type != DEVPTS_MAGIC || fstat(fd, &st) ||
+        st.st_rdev != makedev(5, 2) || ioctl(fd, TIOCSPTLCK, &zero)) {
+        close(fd);
+        return error_set(err, ENOTTY,
+                         "process.terminal: /dev/pts/ptmx is no "
+                         "devpts");
+    }
+    return fd;
+}
+
+static int bind_console(int root, int slave, struct error *err)
+{
+    struct path_of_fd path = path_of_fd(slave);
+    int fd, target, e;
+
+    fd = mount_copy(AT_FDCWD, path.text, false, false, err);
+    if (fd < 0)
+        return fd;
+    target = path_make_in(root, "/dev/console", true, NULL);
+    e = target < 0
+            ? error_set(err, -target, "/dev/console: %s", strerror(-target))
+            : mount_put(fd, target, err);
+    if (target >= 0)
+        close(target);
+    close(fd);
+    return e;
+}
+
+static int become_ours(int slave, struct error *err)
+{
+    int i;
+
+    /* A terminal is a session leader's; setsid() was called before. */
+    if (ioctl(slave, TIOCSCTTY, 0))
+        return error_set(err, errno, "process.terminal: TIOCSCTTY: %s",
+                         strerror(errno));
+    for (i = 0; i < 3; i++)
+        if (dup2(slave, i) < 0)
+            return error_set(err, errno, "dup2: %s", strerror(errno));
+    if (slave > 2)
+        close(slave);
+    return 0;
+}
+
+int console_open(struct launch *l, int root, struct error *err)
+{
+    const struct spec_process *p = l->process;
+    struct winsize w = {.ws_row = p->console_size.height,
+                        .ws_col = p->console_size.width};
+    int master = master_open(root, err), slave, e = 0;
+
+    if (master < 0)
+        return master;
+    slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0)
+        e = error_set(err, errno, "process.terminal: %s", strerror(errno));
+    if (!e && w.ws_row && w.ws_col)
+        ioctl(slave, TIOCSWINSZ, &w);
+    if (!e && fchown(slave, p->user.uid, (gid_t)-1) && errno != EINVAL &&
+        errno != EPERM)
+        e = error_set(err, errno, "process.terminal: chown: %s",
+                      strerror(errno));
+    if (!e && !l->joins)
+        e = bind_console(root, slave, err);
+    if (!e)
+        e = send_master(l->console_socket, master, err);
+    close(master);
+    if (!e)
+        e = become_ours(slave, err);
+    else if (slave >= 0)
+        close(slave);
+    return e;
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * create.c - a container is made: the runtime's side (see launch.h).
+ *
+ * The state is saved before each thing that would have to be cleaned up: a
+ * runtime that is killed in between leaves what `delete --force` takes away.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/statfs.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "oci/create_int.h"
+#include "oci/sync.h"
+
+/* --- reading --- */
+
+static int find_bundle(struct making *m, struct error *err)
+{
+    const char *path = m->o->bundle ? m->o->bundle : ".";
+    char *real = realpath(path, NULL);
+
+    if (!real)
+        return error_set(err, errno, "bundle %s: %s", path, strerror(errno));
+    m->bundle = arena_strdup(&m->c.arena, real);
+    free(real);
+    return 0;
+}
+
+static int read_config(struct making *m, struct error *err)
+{
+    const char *name = m->o->config ? m->o->config : "config.json";
+    char *text = NULL;
+    int dir, e;
+
+    if (m->o->config_text) {
+        m->config = m->o->config_text;
+        return spec_read_text(&m->c.arena, m->config, "config.json", &m->spec,
+                              err);
+    }
+    dir = open(m->bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_set(err, errno, "bundle %s: %s", m->bundle,
+                         strerror(errno));
+    e = spec_read(&m->c.arena, dir, name, &m->spec, &text, err);
+    m->config = text;
+    close(dir);
+    return e;
+}
+
+static int find_rootfs(struct making *m, struct error *err)
+{
+    const char *path = m->spec.root.path;
+    char *real;
+
+    if (path[0] != '/')
+        path = arena_printf(&m->c.arena, "%s/%s", m->bundle, path);
+    real = realpath(path, NULL);
+    if (!real)
+        return error_set(err, errno, "root.path: %s: %s", path,
+                         strerror(errno));
+    m->l.rootfs = arena_strdup(&m->c.arena, real);
+    free(real);
+    return 0;
+}
+
+int filter_compile(struct arena *a, const struct spec *spec,
+                   const struct seccomp_program **out, struct error *err)
+{
+    const struct spec_seccomp *s = spec->linux_.seccomp;
+    struct seccomp_program *p;
+
+    *out = NULL;
+    if (!s)
+        return 0;
+    p = arena_alloc(a, sizeof(*p));
+    *out = p;
+    return seccomp_compile(&s->profile, p, err);
+}
+
+/* --- the state --- */
+
+static const char *time_text(struct arena *a)
+{
+    struct timespec t;
+    struct tm tm;
+    char text[40];
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    gmtime_r(&t.tv_sec, &tm);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    return arena_printf(a, "%s.%09ldZ", text, t.tv_nsec);
+}
+
+static int save_config(struct making *m, struct error *err)
+{
+    int fd = openat(m->c.dir, "config.json",
+                    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600),
+        e;
+
+    if (fd < 0)
+        return error_set(err, errno, "%s/%s/config.json: %s", m->c.root,
+                         m->c.id, strerror(errno));
+    e = fd_write(fd, m->config, strlen(m->config));
+    if (close(fd) && !e)
+        e = -errno;
+    return e ? error_set(err, -e, "%s/%s/config.json: %s", m->c.root, m->c.id,
+                         strerror(-e))
+             : 0;
+}
+
+static int make_state(struct making *m, struct error *err)
+{
+    struct state *s = &m->c.state;
+    int e = oci_state_create(&m->c, m->o->root, m->o->id, err);
+
+    if (e)
+        return e;
+    m->have_state = true;
+    s->bundle = m->bundle;
+    s->rootfs = m->l.rootfs;
+    s->created = time_text(&m->c.arena);
+    s->owner = geteuid() ? arena_printf(&m->c.arena, "%u", geteuid()) : "root";
+    s->annotations = m->spec.annotations;
+    return save_config(m, err);
+}
+
+/* --- cgroups --- */
+
+/* Is this user namespace the host's? */
+static bool is_host_userns(void)
+{
+    unsigned inside, outside, size;
+    FILE *f = fopen("/proc/self/uid_map", "re");
+    bool is = f && fscanf(f, "%u %u %u", &inside, &outside, &size) == 3 &&
+              !inside && !outside && size == UINT32_MAX;
+
+    if (f)
+        fclose(f);
+    return is;
+}
+
+static int make_cgroup(struct making *m, struct error *err)
+{
+    const struct spec_linux *s = &m->spec.linux_;
+    const char *path = s->cgroups_path;
+    struct cgroup_limits limits = {0};
+    struct cgroup_host host;
+    int e = cgroup_host_read(&host, path && path[0] && path[0] != '/', err);
+
+    if (e)
+        return e;
+    if (s->resources)
+        limits = *s->resources;
+    /* Devices are not for users to hand out; nor can they be opened there. */
+    limits.device_defaults = !geteuid() && is_host_userns();
+    if (!limits.device_defaults)
+        limits.devices = 0;
+    e = cgroup_find(&m->c.cgroup, &host, path, m->c.id, err);
+    cgroup_host_free(&host);
+    if (e)
+        return e;
+    oci_state_set_cgroup(&m->c);
+    e = oci_state_save(&m->c, err);
+    if (e)
+        return e;
+    e = cgroup_create(&m->c.cgroup, &limits, true, err);
+    if (e)
+        return e;
+    m->have_cgroup = true;
+    oci_state_set_cgroup(&m->c); /* how much of it is ours */
+    e = cgroup_apply(&m->c.cgroup, &limits, false, err);
+    return e ? e : cgroup_enter_prepare(&m->c.cgroup, err);
+}
+
+/* --- the process --- */
+
+static int open_proc(struct launch *l, struct error *err)
+{
+    struct statfs s;
+
+    l->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (l->proc < 0 || fstatfs(l->proc, &s) || s.f_type != PROC_SUPER_MAGIC)
+        return error_set(err, ENOTSUP,
+                         "/proc: is no procfs; the runtime "
+                         "needs one");
+    return 0;
+}
+
+static int listen_for_start(struct making *m, struct error *err)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    /* By the folder's descriptor, as such a path may have 107 characters. */
+    snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/start",
+             m->c.dir);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 1))
+        return error_set(err, errno, "%s/%s/start: %s", m->c.root, m->c.id,
+                         strerror(errno));
+    m->l.start = fd;
+    return 0;
+}
+
+int console_choose(struct launch *l, const struct container_options *o,
+                   int *relay, struct error *err)
+{
+    bool terminal = l->process && l->process->terminal;
+    int pair[2];
+
+    l->console_socket = -1;
+    if (relay)
+        *relay = -1;
+    if (o->console_socket && !terminal)
+        return error_set(err, EINVAL,
+                         "--console-socket: process.terminal is "
+                         "false, so there is none to send");
+    if (!terminal)
+        return 0;
+    if (o->console_socket) {
+        l->console_socket = console_connect(o->console_socket, err);
+        return MIN(l->console_socket, 0);
+    }
+    if (!relay || o->detach)
+        return error_set(err, EINVAL,
+                         "process.terminal: needs "
+                         "--console-socket, where it can go");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+        return error_set(err, errno, "socketpair: %s", strerror(errno));
+    l->console_socket = pair[0];
+    *relay = pair[1];
+    return 0;
+}
+
+int pid_file_write(const char *path, pid_t pid, struct error *err)
+{
+    char text[16], *temp;
+    int fd, e = 0;
+
+    if (!path)
+        return 0;
+    snprintf(text, sizeof(text), "%d", (int)pid);
+    if (asprintf(&temp, "%s.%d", path, getpid()) < 0)
+        return error_set(err, ENOMEM, "--pid-file: no memory");
+    /* Whoever waits for the file shall find the number in it. */
+    fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        e = -errno;
+    if (!e)
+        e = fd_write(fd, text, strlen(text));
+    if (fd >= 0)
+        close(fd);
+    if (!e && rename(temp, path))
+        e = -errno;
+    if (e && fd >= 0)
+        unlink(temp);
+    free(temp);
+    return e ? error_set(err, -e, "--pid-file: %s: %s", path, strerror(-e)) : 0;
+}
+
+/* SYNC_MOUNTED, hooks, SYNC_READY. */
+static int follow(struct making *m, struct error *err)
+{
+    const struct spec_hooks *h = &m->spec.hooks;
+    int e = sync_expect(m->l.sync, SYNC_MOUNTED, NULL, err);
+
+    if (!e)
+        e = hooks_run(&h->kind[HOOK_PRESTART], "prestart", &m->c,
+                      STATE_CREATING, false, err);
+    if (!e)
+        e = hooks_run(&h->kind[HOOK_CREATE_RUNTIME], "createRuntime", &m->c,
+                      STATE_CREATING, false, err);
+    if (!e && !sync_send(m->l.sync, SYNC_GO, 0, -1))
+        e = error_set(err, EPIPE, "the container's process is gone");
+    return e ? e : sync_expect(m->l.sync, SYNC_READY, NULL, err);
+}
+
+static int make_process(struct making *m, struct error *err)
+{
+    int e = rootfs_sources(&m->l, err);
+
+    if (e)
+        return e;
+    m->pid = launch_spawn(&m->l, launch_child, err);
+    if (m->pid < 0) {
+        e = m->pid;
+        m->pid = 0;
+        return e;
+    }
+    rootfs_sources_close(&m->l);
+    m->c.state.pid = m->pid;
+    m->c.state.pid_time = oci_state_start_time(m->pid);
+    e = oci_state_save(&m->c, err);
+    if (!e)
+        e = follow(m, err);
+    return e ? e : pid_file_write(m->o->pid_file, m->pid, err);
+}
+
+static int prepare(struct making *m, bool with_start, struct error *err)
+{
+    struct launch *l = &m->l;
+    int e = find_bundle(m, err);
+
+    if (!e)
+        e = read_config(m, err);
+    if (!e)
+        e = find_rootfs(m, err);
+    if (!e)
+        e = filter_compile(&m->c.arena, &m->spec, &l->seccomp, err);
+    if (!e)
+        e = open_proc(l, err);
+    if (e)
+        return e;
+    l->c = &m->c;
+    l->spec = &m->spec;
+    l->process = m->spec.process;
+    l->bundle = m->bundle;
+    l->preserve_fds = m->o->preserve_fds;
+    l->no_pivot = m->o->no_pivot;
+    l->no_new_keyring = m->o->no_new_keyring;
+    l->reaper = m->o->init;
+    if (with_start)
+        return console_choose(l, m->o, NULL, err);
+    return console_choose(l, m->o, &m->relay, err);
+}
+
+int making_create(struct making *m, const struct container_options *o,
+                  bool with_start, struct error *err)
+{
+    int e;
+
+    memset(m, 0, sizeof(*m));
+    m->o = o;
+    m->c.dir = m->c.root_fd = m->relay = -1;
+    m->l.sync = m->l.start = m->l.proc = m->l.console_socket = -1;
+    m->l.source_of_root = -1;
+    e = prepare(m, with_start, err);
+    if (!e)
+        e = make_state(m, err);
+    if (!e)
+        e = make_cgroup(m, err);
+    if (!e && with_start)
+        e = listen_for_start(m, err);
+    if (!e)
+        e = make_process(m, err);
+    if (e)
+        making_undo(m);
+    return e;
+}
+
+void making_undo(struct making *m)
+{
+    struct error err;
+
+    if (m->pid > 0) {
+        kill(m->pid, SIGKILL);
+        while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    if (m->have_cgroup &&
+        (cgroup_kill(&m->c.cgroup, &err) || cgroup_remove(&m->c.cgroup, &err)))
+        log_warn("%s", err.msg);
+    if (m->pid > 0 && hooks_run(&m->spec.hooks.kind[HOOK_POSTSTOP], "poststop",
+                                &m->c, STATE_STOPPED, true, &err))
+        log_warn("%s", err.msg);
+    if (m->have_state && oci_state_remove(&m->c, &err))
+        log_warn("%s", err.msg);
+    making_end(m);
+}
+
+void making_end(struct making *m)
+{
+    int fds[] = {m->l.sync, m->l.start, m->l.proc, m->l.console_socket,
+                 m->relay};
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    oci_state_close(&m->c);
+}
+
+int container_create(const struct container_options *o, struct error *err)
+{
+    struct making m;
+    int e = making_create(&m, o, true, err);
+
+    if (!e)
+        making_end(&m);
+    return e;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hooks.c - the programs that config.json wants to be run around a container,
+ * with its state on their stdin and a limit to their time.
+ *                                                 [runtime-spec, POSIX hooks]
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "oci/launch.h"
+
+static void hook_exec(const struct spec_hook *h, int in)
+{
+    const char *const none[] = {h->path, NULL};
+    const char *const empty[] = {NULL};
+    sigset_t all;
+
+    sigemptyset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    if (dup2(in, 0) < 0)
+        _exit(126);
+    syscall(SYS_close_range, 3, ~0u, 0);
+    execve(h->path, (char *const *)(h->args.count ? h->args.item : none),
+           (char *const *)(h->env.item ? h->env.item : empty));
+    _exit(errno == ENOENT ? 127 : 126);
+}
+
+/* Its exit status as waitpid() has it; -ETIMEDOUT: it was killed. */
+static int hook_wait(pid_t pid, const struct spec_hook *h)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0), status = -1, n;
+    struct pollfd p = {fd, POLLIN, 0};
+    uint64_t end = clock_host_now() + (uint64_t)h->timeout * 1000000000;
+    int64_t left;
+
+    if (h->has & SPEC_TIMEOUT) {
+        do {
+            left = (int64_t)(end - clock_host_now()) / 1000000;
+            n = poll(&p, 1, left < 0 ? 0 : (int)MIN(left, INT32_MAX));
+        } while (n < 0 && errno == EINTR);
+        if (!n)
+            kill(pid, SIGKILL);
+        else
+            n = 1;
+    } else {
+        n = 1;
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (fd >= 0)
+        close(fd);
+    return n ? status : -ETIMEDOUT;
+}
+
+static int hook_fault(const struct spec_hook *h, const char *name, unsigned i,
+                      int status, struct error *err)
+{
+    if (status == -ETIMEDOUT)
+        return error_set(err, ETIMEDOUT, "hooks.%s[%u]: %s took more than %d s",
+                         name, i, h->path, h->timeout);
+    if (WIFSIGNALED(status))
+        return error_set(err, ECHILD, "hooks.%s[%u]: %s was ended by signal %d",
+                         name, i, h->path, WTERMSIG(status));
+    if (WEXITSTATUS(status) == 127 && access(h->path, F_OK))
+        return error_set(err, ENOENT, "hooks.%s[%u].path: %s: %s", name, i,
+                         h->path, strerror(errno));
+    return error_set(err, ECHILD, "hooks.%s[%u]: %s ended with status %d", name,
+                     i, h->path, WEXITSTATUS(status));
+}
+
+/* The text fits into a socket's buffer, so nobody waits for its reader. */
+static int hook_run(const struct spec_hook *h, const char *name, unsigned i,
+                    const char *text, struct error *err)
+{
+    size_t len = strlen(text);
+    int pair[2], status;
+    pid_t pid;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+        return error_set(err, errno, "socketpair: %s", strerror(errno));
+    pid = fork();
+    if (!pid)
+        hook_exec(h, pair[0]);
+    close(pair[0]);
+    if (pid > 0 &&
+        send(pair[1], text, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
+        log_debug("hooks.%s[%u]: %s did not read all of the state", name, i,
+                  h->path);
+    close(pair[1]);
+    if (pid < 0)
+        return error_set(err, errno, "fork: %s", strerror(errno));
+    status = hook_wait(pid, h);
+    return status ? hook_fault(h, name, i, status, err) : 0;
+}
+
+int hooks_run(const struct json_array *hooks, const char *name,
+              struct container *c, enum state_status status, bool go_on,
+              struct error *err)
+{
+    const struct spec_hook *h = hooks->items;
+    const char *text;
+    unsigned i;
+    int e;
+
+    if (!hooks->count)
+        return 0;
+    text = oci_state_text(c, status);
+    for (i = 0; i < hooks->count; i++) {
+        e = hook_run(&h[i], name, i, text, err);
+        if (e && !go_on)
+            return e;
+        if (e)
+            log_warn("%s", err->msg);
+    }
+    return 0;
+}

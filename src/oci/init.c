@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * init.c - the container's process, from the moment that it is in its
+ * namespaces to exec(). Whatever fails goes to the runtime as SYNC_ERROR. If
+ * the runtime ends, so does this: every wait is for its message.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "oci/launch.h"
+#include "oci/process_int.h"
+
+static int begin(struct launch *l, struct error *err)
+{
+    if (setsid() < 0 && errno != EPERM)
+        return error_set(err, errno, "setsid: %s", strerror(errno));
+    /*
+     * A session keyring of its own, so that the caller's keys stay out of
+     * reach. Kernels without keys, and filters, say so by these.
+     */
+    if (!l->no_new_keyring &&
+        syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, l->c->id) < 0 &&
+        errno != ENOSYS && errno != EPERM && errno != EDQUOT)
+        return error_set(err, errno, "keyctl: %s", strerror(errno));
+    return 0;
+}
+
+/*
+ * By itself, as that costs a thousandth of what it costs the runtime; before
+ * there is a cgroup namespace, which begins where the process is.
+ */
+static int enter_cgroup(struct launch *l, struct error *err)
+{
+    int e = cgroup_enter(&l->c->cgroup, 0, l->cloned, err);
+
+    if (!e && (l->made & CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP))
+        e = error_set(err, errno, "cannot make a cgroup namespace: %s",
+                      strerror(errno));
+    return e;
+}
+
+static int mounted(struct launch *l, struct error *err)
+{
+    if (!sync_send(l->sync, SYNC_MOUNTED, 0, -1))
+        return error_set(err, EPIPE, "the runtime is gone");
+    return sync_expect(l->sync, SYNC_GO, NULL, err);
+}
+
+static int create_container_hooks(struct launch *l, struct error *err)
+{
+    return hooks_run(&l->spec->hooks.kind[HOOK_CREATE_CONTAINER],
+                     "createContainer", l->c, STATE_CREATED, false, err);
+}
+
+/* The `start` that comes takes the runtime's place. */
+static int await_start(struct launch *l, struct error *err)
+{
+    int fd;
+
+    if (!sync_send(l->sync, SYNC_READY, 0, -1))
+        return error_set(err, EPIPE, "the runtime is gone");
+    if (l->start >= 0) {
+        do
+            fd = accept4(l->start, NULL, NULL, SOCK_CLOEXEC);
+        while (fd < 0 && errno == EINTR);
+        if (fd < 0)
+            return error_set(err, errno, "accept: %s", strerror(errno));
+        close(l->start);
+        close(l->sync);
+        l->sync = fd;
+    }
+    return sync_expect(l->sync, SYNC_START, NULL, err);
+}
+
+static int start_container_hooks(struct launch *l, struct error *err)
+{
+    return hooks_run(&l->spec->hooks.kind[HOOK_START_CONTAINER],
+                     "startContainer", l->c, STATE_CREATED, false, err);
+}
+
+/*
+ * At create, as podman and Docker tell by create's message what an image lacks.
+ * What can only be known at exec() is told then.
+ */
+static int check_program(struct launch *l, struct error *err)
+{
+    return l->process && l->process->args.count ? process_find(l, err) : 0;
+}
+
+static int check_process(struct launch *l, struct error *err)
+{
+    if (!l->process || !l->process->args.count)
+        return error_set(err, EINVAL,
+                         "process.args: is missing: nothing can "
+                         "be started");
+    return 0;
+}
+
+static int join_console(struct launch *l, struct error *err)
+{
+    int root, e;
+
+    if (!l->process->terminal)
+        return 0;
+    root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_set(err, errno, "/: %s", strerror(errno));
+    e = console_open(l, root, err);
+    close(root);
+    return e;
+}
+
+static int final_affinity(struct launch *l, struct error *err)
+{
+    const struct spec_affinity *a = l->process->exec_cpu_affinity;
+
+    return a && l->joins ? process_affinity(a->final, err) : 0;
+}
+
+typedef int (*step)(struct launch *l, struct error *err);
+
+/* A container's first process. */
+static const step first_steps[] = {
+    enter_cgroup,           begin,
+    rootfs_mount,           mounted,
+    create_container_hooks, rootfs_enter,
+    check_program,          await_start,
+    check_process,          start_container_hooks,
+    process_prepare,        process_become,
+    process_exec,
+};
+
+/* One more, of `exec`. */
+static const step exec_steps[] = {
+    enter_cgroup,  begin,           join_console,   final_affinity, await_start,
+    check_process, process_prepare, process_become, process_exec,
+};
+
+int launch_child(struct launch *l)
+{
+    const step *steps = l->joins ? exec_steps : first_steps;
+    size_t n = l->joins ? ARRAY_SIZE(exec_steps) : ARRAY_SIZE(first_steps);
+    struct error err;
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (steps[i](l, &err))
+            break;
+    sync_send_error(l->sync, &err);
+    return 1;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rootfs_int.h - what the files of a container's root file system share.
+ */
+#pragma once
+
+#include "fence/mount.h"
+#include "oci/launch.h"
+
+/* The root as it is being made, in the new process. */
+struct rootfs {
+    struct launch *l;
+    int root;                    /* O_PATH */
+    struct mount_options *mount; /* of spec->mounts, parsed */
+};
+
+/* Devices, links and what else belongs into /dev. */
+int rootfs_devices(struct rootfs *r, struct error *err) must_check;
+/* One of type cgroup at `target`, which is what `path` leads to. */
+int rootfs_mount_cgroup(struct rootfs *r, const char *path, int target,
+                        const struct mount_options *o,
+                        struct error *err) must_check;
+/* linux.maskedPaths and linux.readonlyPaths. */
+int rootfs_mask(struct rootfs *r, struct error *err) must_check;
+/* All that is below `from` to `to`, descriptors of folders. */
+int rootfs_copy_tree(int from, int to, struct error *err) must_check;

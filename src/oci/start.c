@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * start.c - a container that was created gets its program.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "oci/create_int.h"
+#include "oci/sync.h"
+
+int config_read(struct container *c, struct spec *spec, struct error *err)
+{
+    int e = spec_read(&c->arena, c->dir, "config.json", spec, NULL, err);
+
+    return e ? error_prefix(err, "%s/%s", c->root, c->id) : 0;
+}
+
+/* What goes with a listener: [runtime-spec, config-linux.md, seccomp] */
+static const char *process_state(struct container *c, const struct spec *spec)
+{
+    json_object *o = json_object_new_object(), *fds = json_object_new_array();
+    const char *meta = spec->linux_.seccomp->listener_metadata;
+    const char *text;
+
+    json_object_object_add(o, "ociVersion",
+                           json_object_new_string(SPEC_VERSION));
+    json_object_array_add(fds, json_object_new_string("seccompFd"));
+    json_object_object_add(o, "fds", fds);
+    json_object_object_add(o, "pid", json_object_new_int(c->state.pid));
+    json_object_object_add(o, "metadata",
+                           json_object_new_string(meta ? meta : ""));
+    json_object_object_add(
+        o, "state", json_tokener_parse(oci_state_text(c, STATE_CREATED)));
+    text = arena_strdup(&c->arena, json_object_to_json_string_ext(o, 0));
+    json_object_put(o);
+    return text;
+}
+
+static int listener_send(int to, const char *text, int fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec iov = {(void *)text, strlen(text)};
+    struct msghdr h = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof(control.bytes)};
+
+    CMSG_FIRSTHDR(&h)->cmsg_level = SOL_SOCKET;
+    CMSG_FIRSTHDR(&h)->cmsg_type = SCM_RIGHTS;
+    CMSG_FIRSTHDR(&h)->cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&h)), &fd, sizeof(fd));
+    return sendmsg(to, &h, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int listener_give(struct container *c, const struct spec *spec, int fd,
+                         struct error *err)
+{
+    const char *path = spec->linux_.seccomp->listener_path;
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int to, e = 0;
+
+    if (!path || strlen(path) >= sizeof(a.sun_path))
+        return error_set(err, EINVAL,
+                         "linux.seccomp.listenerPath: is missing, "
+                         "or too long");
+    strcpy(a.sun_path, path);
+    to = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (to < 0 || connect(to, (struct sockaddr *)&a, sizeof(a)))
+        e = -errno;
+    if (!e)
+        e = listener_send(to, process_state(c, spec), fd);
+    if (to >= 0)
+        close(to);
+    return e ? error_set(err, -e, "linux.seccomp.listenerPath: %s: %s", path,
+                         strerror(-e))
+             : 0;
+}
+
+int start_process(int sock, struct container *c, const struct spec *spec,
+                  struct error *err)
+{
+    struct sync_message m;
+    int fd, e = 0;
+
+    if (!sync_send(sock, SYNC_START, 0, -1))
+        return error_set(err, EPIPE, "the container's process is gone");
+    for (;;) {
+        sync_receive(sock, &m, &fd);
+        if (m.kind == SYNC_SECCOMP && fd >= 0 && spec->linux_.seccomp)
+            e = listener_give(c, spec, fd, err);
+        if (fd >= 0)
+            close(fd);
+        if (m.kind != SYNC_SECCOMP || e)
+            break;
+        sync_send(sock, SYNC_GO, 0, -1);
+    }
+    if (m.kind == SYNC_ERROR)
+        return error_set(err, m.code, "%s", m.text);
+    return e; /* SYNC_END: exec() has closed it */
+}
+
+int poststart_hooks(struct container *c, const struct spec *spec)
+{
+    struct error err;
+
+    /* It runs already: what fails now is a warning. */
+    return hooks_run(&spec->hooks.kind[HOOK_POSTSTART], "poststart", c,
+                     STATE_RUNNING, true, &err);
+}
+
+static int start_connect(struct container *c, struct error *err)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/start", c->dir);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a))) {
+        error_set(err, errno, "container \"%s\": cannot start: %s", c->id,
+                  strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return -err->code;
+    }
+    return fd;
+}
+
+static int start(struct container *c, struct error *err)
+{
+    enum state_status s = oci_state_status(c);
+    struct spec spec;
+    int sock, e;
+
+    if (s != STATE_CREATED)
+        return error_set(err, EINVAL,
+                         "container \"%s\" is %s: only one that is created can "
+                         "be started",
+                         c->id, oci_state_status_name(s));
+    e = config_read(c, &spec, err);
+    if (e)
+        return e;
+    if (!spec.process || !spec.process->args.count)
+        return error_set(err, EINVAL,
+                         "process.args: is missing: nothing can "
+                         "be started");
+    sock = start_connect(c, err);
+    if (sock < 0)
+        return sock;
+    /* From here on it is no longer "created", whatever happens to us. */
+    unlinkat(c->dir, "start", 0);
+    e = start_process(sock, c, &spec, err);
+    close(sock);
+    return e ? e : poststart_hooks(c, &spec);
+}
+
+int container_start(const char *root, const char *id, struct error *err)
+{
+    struct container c = {0};
+    int e = oci_state_open(&c, root, id, true, err);
+
+    if (!e)
+        e = start(&c, err);
+    oci_state_close(&c);
+    return e;
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "oci/spec.h"
+
+#define ID_MAX 200
+
+/* clang-format off */
+#define STRING(s, m) .kind = JSON_STRING, JSON_AT(s, m)
+#define UINT(s, m)   JSON_INT(s, m, false)
+
+static const struct json_field cgroup_fields[] = {
+    {"controllers", UINT(state_cgroup, controllers), .required = true},
+    {"made", UINT(state_cgroup, made), .required = true},
+    {"v2", .kind = JSON_BOOL, JSON_AT(state_cgroup, v2), .required = true},
+    {"mount", STRING(state_cgroup, mount), .required = true},
+    {"path", STRING(state_cgroup, path), .required = true},
+    {NULL},
+};
+static const struct json_shape cgroup_shape = {
+    .size = sizeof(struct state_cgroup), .fields = cgroup_fields};
+
+static const struct json_field state_fields[] = {
+    {"ociVersion", STRING(state, version), .required = true},
+    {"id", STRING(state, id), .required = true},
+    {"bundle", STRING(state, bundle), .required = true},
+    {"rootfs", STRING(state, rootfs), .required = true},
+    {"created", STRING(state, created), .required = true},
+    {"owner", STRING(state, owner)},
+    {"pid", JSON_INT(state, pid, true), .required = true},
+    {"pidTime", UINT(state, pid_time), .required = true},
+    {"cgroupLayout", UINT(state, cgroup_layout), .required = true},
+    {"cgroups", .kind = JSON_ARRAY, JSON_AT(state, cgroups),
+     .shape = &cgroup_shape},
+    {"annotations", .kind = JSON_MAP, JSON_AT(state, annotations)},
+    {NULL},
+};
+static const struct json_shape state_shape = {
+    .size = sizeof(struct state), .fields = state_fields};
+/* clang-format on */
+
+const char *oci_state_status_name(enum state_status s)
+{
+    static const char *const names[] = {"creating", "created", "running",
+                                        "paused", "stopped"};
+
+    return names[s];
+}
+
+const char *oci_state_id_fault(const char *id)
+{
+    size_t n = strlen(id);
+
+    if (!n || n > ID_MAX)
+        return "must have 1 to 200 characters";
+    if (!strcmp(id, ".") || !strcmp(id, ".."))
+        return "must not be a folder's";
+    if (strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                   "0123456789_+-.") != n)
+        return "may only have letters, digits and _ + - .";
+    return NULL;
+}
+
+const char *oci_state_root_default(struct arena *a)
+{
+    const char *run = getenv("XDG_RUNTIME_DIR");
+
+    if (geteuid() == 0 &&
+        !(run && run[0] && getenv("_CONTAINERS_USERNS_CONFIGURED")))
+        return "/run/ringfence/containers";
+    if (run && run[0])
+        return arena_printf(a, "%s/ringfence/containers", run);
+    return arena_printf(a, "/tmp/ringfence-%u/containers", geteuid());
+}
+
+/* --- the folder --- */
+
+static int root_open(struct container *c, bool make, struct error *err)
+{
+    struct stat st;
+
+    c->dir = -1;
+    if (make && mkdir(c->root, 0700) && errno == ENOENT) {
+        char *up = arena_strdup(&c->arena, c->root);
+        char *p;
+
+        for (p = up + 1; *p; p++)
+            if (*p == '/') {
+                *p = 0;
+                mkdir(up, 0711);
+                *p = '/';
+            }
+        mkdir(up, 0700);
+    }
+    c->root_fd = open(c->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (c->root_fd < 0)
+        return error_set(err, errno, "%s: %s", c->root, strerror(errno));
+    if (fstat(c->root_fd, &st) || (st.st_uid && st.st_uid != geteuid()))
+        return error_set(err, EPERM,
+                         "%s: belongs to another user, name one with --root",
+                         c->root);
+    return 0;
+}
+
+static int begin(struct container *c, const char *root, const char *id,
+                 bool make, struct error *err)
+{
+    const char *fault = oci_state_id_fault(id);
+
+    memset(&c->state, 0, sizeof(c->state));
+    memset(&c->cgroup, 0, sizeof(c->cgroup));
+    c->root_fd = c->dir = -1;
+    c->id = id;
+    c->root = root ? root : oci_state_root_default(&c->arena);
+    if (fault)
+        return error_set(err, EINVAL, "container id \"%.80s\": %s", id, fault);
+    return root_open(c, make, err);
+}
+
+static int dir_open(struct container *c, bool lock, struct error *err)
+{
+    c->dir = openat(c->root_fd, c->id,
+                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (c->dir < 0)
+        return error_set(err, errno, "container \"%s\" %s", c->id,
+                         errno == ENOENT ? "does not exist" : strerror(errno));
+    if (lock && flock(c->dir, LOCK_EX))
+        return error_set(err, errno, "container \"%s\": cannot lock: %s", c->id,
+                         strerror(errno));
+    return 0;
+}
+
+int oci_state_create(struct container *c, const char *root, const char *id,
+                     struct error *err)
+{
+    int e = begin(c, root, id, true, err);
+
+    if (e)
+        return e;
+    if (mkdirat(c->root_fd, id, 0700))
+        return error_set(err, errno,
+                         errno == EEXIST ? "container \"%s\" exists already%s"
+                                         : "container \"%s\": %s",
+                         id, errno == EEXIST ? "" : strerror(errno));
+    return dir_open(c, true, err);
+}
+
+static int cgroups_open(struct container *c, struct error *err)
+{
+    const struct state_cgroup *t = c->state.cgroups.items;
+    unsigned i;
+    int e;
+
+    c->cgroup.layout = c->state.cgroup_layout;
+    for (i = 0; i < c->state.cgroups.count; i++) {
+        e = cgroup_add(&c->cgroup, t[i].controllers, t[i].v2, t[i].mount,
+                       t[i].path, err);
+        if (e)
+            return e;
+        c->cgroup.tree[i].made = t[i].made;
+    }
+    return 0;
+}
+
+int oci_state_open(struct container *c, const char *root, const char *id,
+                   bool lock, struct error *err)
+{
+    int e = begin(c, root, id, false, err);
+
+    if (e == -ENOENT)
+        return error_set(err, ENOENT, "container \"%s\" does not exist", id);
+    if (!e)
+        e = dir_open(c, lock, err);
+    if (e)
+        return e;
+    e = json_read_file(&c->arena, c->dir, "state.json", &state_shape, &c->state,
+                       NULL, err);
+    if (e == -ENOENT)
+        return error_set(err, ENODATA,
+                         "container \"%s\" was never finished: delete --force "
+                         "takes it away",
+                         id);
+    return e ? error_prefix(err, "container \"%s\"", id) : cgroups_open(c, err);
+}
+
+void oci_state_let_go(struct container *c)
+{
+    if (c->dir >= 0)
+        close(c->dir);
+    if (c->root_fd >= 0)
+        close(c->root_fd);
+    c->dir = c->root_fd = -1;
+}
+
+void oci_state_close(struct container *c)
+{
+    cgroup_close(&c->cgroup);
+    oci_state_let_go(c);
+    arena_free(&c->arena);
+}
+
+/* --- writing --- */
+
+static void put(json_object *o, const char *key, const char *text)
+{
+    json_object_object_add(o, key, json_object_new_string(text ? text : ""));
+}
+
+static void put_map(json_object *o, const char *key,
+                    const struct json_array *map)
+{
+    const struct json_pair *p = map->items;
+    json_object *m;
+    unsigned i;
+
+    if (!map->count)
+        return;
+    m = json_object_new_object();
+    for (i = 0; i < map->count; i++)
+        put(m, p[i].key, p[i].value);
+    json_object_object_add(o, key, m);
+}
+
+static json_object *cgroups_json(const struct json_array *cgroups)
+{
+    const struct state_cgroup *t = cgroups->items;
+    json_object *list = json_object_new_array();
+    unsigned i;
+
+    for (i = 0; i < cgroups->count; i++) {
+        json_object *o = json_object_new_object();
+
+        json_object_object_add(o, "controllers",
+                               json_object_new_int64(t[i].controllers));
+        json_object_object_add(o, "made", json_object_new_int64(t[i].made));
+        json_object_object_add(o, "v2", json_object_new_boolean(t[i].v2));
+        put(o, "mount", t[i].mount);
+        put(o, "path", t[i].path);
+        json_object_array_add(list, o);
+    }
+    return list;
+}
+
+static json_object *state_json(struct container *c)
+{
+    const struct state *s = &c->state;
+    json_object *o = json_object_new_object();
+
+    put(o, "ociVersion", SPEC_VERSION);
+    put(o, "id", c->id);
+    put(o, "bundle", s->bundle);
+    put(o, "rootfs", s->rootfs);
+    put(o, "created", s->created);
+    put(o, "owner", s->owner);
+    json_object_object_add(o, "pid", json_object_new_int(s->pid));
+    json_object_object_add(o, "pidTime", json_object_new_uint64(s->pid_time));
+    json_object_object_add(o, "cgroupLayout",
+                           json_object_new_int64(s->cgroup_layout));
+    json_object_object_add(o, "cgroups", cgroups_json(&s->cgroups));
+    put_map(o, "annotations", &s->annotations);
+    return o;
+}
+
+int oci_state_save(struct container *c, struct error *err)
+{
+    json_object *o = state_json(c);
+    const char *text = json_object_to_json_string_ext(o, 0);
+    int fd, e = 0;
+
+    fd = openat(c->dir, "state.new",
+                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        e = -errno;
+    if (!e)
+        e = fd_write(fd, text, strlen(text));
+    if (fd >= 0 && close(fd) && !e)
+        e = -errno;
+    if (!e && renameat(c->dir, "state.new", c->dir, "state.json"))
+        e = -errno;
+    json_object_put(o);
+    return e ? error_set(err, -e, "%s/%s/state.json: %s", c->root, c->id,
+                         strerror(-e))
+             : 0;
+}
+
+int oci_state_remove(struct container *c, struct error *err)
+{
+    DIR *d = fdopendir(dup(c->dir));
+    struct dirent *f;
+
+    if (!d)
+        return error_set(err, errno, "%s/%s: %s", c->root, c->id,
+                         strerror(errno));
+    rewinddir(d);
+    while ((f = readdir(d)))
+        if (strcmp(f->d_name, ".") && strcmp(f->d_name, "..") &&
+            unlinkat(c->dir, f->d_name, 0) && errno == EISDIR)
+            unlinkat(c->dir, f->d_name, AT_REMOVEDIR);
+    closedir(d);
+    if (unlinkat(c->root_fd, c->id, AT_REMOVEDIR) && errno != ENOENT)
+        return error_set(err, errno, "%s/%s: %s", c->root, c->id,
+                         strerror(errno));
+    return 0;
+}
+
+void oci_state_set_cgroup(struct container *c)
+{
+    struct state_cgroup *t =
+        arena_alloc(&c->arena, (c->cgroup.count + 1) * sizeof(*t));
+    unsigned i;
+
+    c->state.cgroup_layout = c->cgroup.layout;
+    c->state.cgroups.items = t;
+    c->state.cgroups.count = c->cgroup.count;
+    for (i = 0; i < c->cgroup.count; i++) {
+        const struct cgroup_tree *from = &c->cgroup.tree[i];
+
+        t[i].controllers = from->controllers;
+        t[i].made = from->made;
+        t[i].v2 = from->v2;
+        t[i].mount = from->mount;
+        t[i].path = from->path;
+    }
+}
+
+/* --- the process --- */
+
+uint64_t oci_state_start_time(pid_t pid)
+{
+    char path[40], text[1024], *p;
+    unsigned long long when;
+    char status;
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = 0;
+    /* The name may have anything in it, brackets too. */
+    p = strrchr(text, ')');
+    if (!p || sscanf(p + 1,
+                     " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
+                     "%*d %*d %*d %*d %*d %llu",
+                     &status, &when) != 2)
+        return 0;
+    return status == 'Z' || status == 'X' ? 0 : when;
+}
+
+bool oci_state_alive(const struct container *c)
+{
+    uint64_t t = c->state.pid > 0 ? oci_state_start_time(c->state.pid) : 0;
+
+    return t && t == c->state.pid_time;
+}
+
+int oci_state_pidfd(const struct container *c)
+{
+    int fd;
+
+    if (c->state.pid <= 0)
+        return -ESRCH;
+    fd = (int)syscall(SYS_pidfd_open, c->state.pid, 0);
+    if (fd < 0)
+        return -errno;
+    /* The number may have a new owner; the descriptor keeps this one. */
+    if (!oci_state_alive(c)) {
+        close(fd);
+        return -ESRCH;
+    }
+    return fd;
+}
+
+enum state_status oci_state_status(struct container *c)
+{
+    struct stat st;
+
+    if (!oci_state_alive(c))
+        return c->state.pid ? STATE_STOPPED : STATE_CREATING;
+    if (!fstatat(c->dir, "start", &st, AT_SYMLINK_NOFOLLOW))
+        return STATE_CREATED;
+    return cgroup_is_frozen(&c->cgroup) ? STATE_PAUSED : STATE_RUNNING;
+}
+
+char *oci_state_text(struct container *c, enum state_status status)
+{
+    json_object *o = json_object_new_object();
+    const struct state *s = &c->state;
+    char *text;
+
+    put(o, "ociVersion", SPEC_VERSION);
+    put(o, "id", c->id);
+    put(o, "status", oci_state_status_name(status));
+    json_object_object_add(
+        o, "pid", json_object_new_int(status == STATE_STOPPED ? 0 : s->pid));
+    put(o, "bundle", s->bundle);
+    put(o, "rootfs", s->rootfs);
+    put(o, "created", s->created);
+    put(o, "owner", s->owner);
+    put_map(o, "annotations", &s->annotations);
+    text = arena_strdup(&c->arena, json_object_to_json_string_ext(
+                                       o, JSON_C_TO_STRING_PRETTY |
+                                              JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(o);
+    return text;
+}
