@@ -445,6 +445,39 @@ static void local_apic_comes_back(void)
     apics = false;
 }
 
+/* The vCPU has left: an interrupt that KVM has not made yet is not lost. */
+static void a_timer_that_ends_meanwhile_has_sent(void)
+{
+    struct apic_image in = {.base = 0xfee00d00}, out;
+    struct error err;
+
+    apics = true;
+    if (!start("kvm"))
+        SKIP("no usable /dev/kvm");
+    if (!kvm_of(cpu)->vm->apics)
+        SKIP("this KVM has no local APICs for us");
+    in.reg[0x0f] = 0x1ff;
+    in.reg[0x32] = 0xef; /* one-shot, of 20 ms */
+    in.reg[0x38] = in.reg[0x39] = 20000000;
+    in.reg[0x3e] = 0xb;
+    CHECK(!kvm_apics.put(cpu, &in, &err));
+    CHECK(!kvm_slots(cpu, &err) && !kvm_state_put(cpu, &err));
+    CHECK(!kvm_state_get(cpu, &err));
+    CHECK(!kvm_apics.get(cpu, &out, &err));
+    CHECK(out.reg[0x39] > 0);
+    CHECK_EQ(out.reg[0x27], 0);
+    usleep(40000);
+    CHECK(!kvm_apics.get(cpu, &out, &err));
+    CHECK_EQ(out.reg[0x39], 0);
+    CHECK_EQ(out.reg[0x27], BIT(0xef & 31));
+    in.reg[0x38] = in.reg[0x39] = 0;
+    CHECK(!kvm_apics.put(cpu, &in, &err));
+    CHECK(!kvm_apics.get(cpu, &out, &err));
+    CHECK_EQ(out.reg[0x27], 0);
+    finish("kvm");
+    apics = false;
+}
+
 /* HLT and the wait for a start-up message are KVM's then, and come back. */
 static void a_sleep_goes_there_and_back(void)
 {
@@ -494,6 +527,7 @@ int main(void)
     RUN(any_call_may_fail);
     RUN(ram_may_be_mapped_anew);
     RUN(local_apic_comes_back);
+    RUN(a_timer_that_ends_meanwhile_has_sent);
     RUN(a_sleep_goes_there_and_back);
     RUN(a_dropped_feature_takes_those_on_it_along);
     return test_status();

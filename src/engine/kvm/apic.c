@@ -16,6 +16,12 @@
 
 #define PINS_MAX 24
 
+/* What the timer needs of the page: register n is at 16 * n. */
+enum { REG_TMR = 0x18, REG_IRR = 0x20, REG_LVT_TIMER = 0x32, REG_COUNT = 0x39 };
+
+#define LVT_MASKED     BIT(16)
+#define LVT_TIMER_MODE (3u << 17) /* 0: one-shot */
+
 _Static_assert(sizeof(struct kvm_lapic_state) == 16 * APIC_IMAGE_REGS,
                "a page");
 
@@ -113,6 +119,14 @@ static int msr_get(struct kvm_cpu *kc, uint32_t msr, uint64_t *val,
     return 0;
 }
 
+/* What a one-shot timer has left; 0 if it is none, or is to send nothing. */
+static uint32_t timer_left(const struct apic_image *img)
+{
+    return img->reg[REG_LVT_TIMER] & (LVT_MASKED | LVT_TIMER_MODE)
+               ? 0
+               : img->reg[REG_COUNT];
+}
+
 /*
  * The order counts: the mode first, which the registers' meaning depends on;
  * the TSC before what waits for it.
@@ -135,6 +149,7 @@ static int apic_put(struct vcpu *cpu, const struct apic_image *img,
         return -err->code;
     kc->apic_base = img->base;
     kc->cr8 = img->reg[8] >> 4;
+    kc->timer_left = timer_left(img);
     return 0;
 }
 
@@ -177,20 +192,50 @@ static int late_events(struct vcpu *cpu, struct error *err)
     return kvm_state_get(cpu, err);
 }
 
-static int apic_get(struct vcpu *cpu, struct apic_image *img, struct error *err)
+static int image_get(struct kvm_cpu *kc, struct apic_image *img,
+                     struct error *err)
 {
-    struct kvm_cpu *kc = kvm_of(cpu);
     struct kvm_lapic_state page;
 
-    atomic_store(&kc->vm->lent, false);
-    *img = (struct apic_image){.base = 0};
-    if (late_events(cpu, err) || msr_get(kc, MSR_APIC_BASE, &img->base, err) ||
-        msr_get(kc, MSR_TSC_DEADLINE, &img->tsc_deadline, err))
-        return -err->code;
     if (ioctl(kc->fd, KVM_GET_LAPIC, &page))
         return error_set(err, errno, "KVM_GET_LAPIC: %s", strerror(errno));
     for (unsigned i = 0; i < APIC_IMAGE_REGS; i++)
         memcpy(&img->reg[i], page.regs + 16 * i, 4);
+    return 0;
+}
+
+int kvm_timer_look(struct vcpu *cpu, struct error *err)
+{
+    struct apic_image img;
+
+    if (image_get(kvm_of(cpu), &img, err))
+        return -err->code;
+    kvm_of(cpu)->timer_left = timer_left(&img);
+    return 0;
+}
+
+/* It ended since the vCPU left: KVM would have sent this at its next entry. */
+static void timer_late(const struct kvm_cpu *kc, struct apic_image *img)
+{
+    unsigned v = img->reg[REG_LVT_TIMER] & 255;
+
+    if (!kc->timer_left || img->reg[REG_COUNT])
+        return;
+    img->reg[REG_IRR + v / 32] |= BIT(v % 32);
+    img->reg[REG_TMR + v / 32] &= ~BIT(v % 32);
+}
+
+static int apic_get(struct vcpu *cpu, struct apic_image *img, struct error *err)
+{
+    struct kvm_cpu *kc = kvm_of(cpu);
+
+    atomic_store(&kc->vm->lent, false);
+    *img = (struct apic_image){.base = 0};
+    if (late_events(cpu, err) || msr_get(kc, MSR_APIC_BASE, &img->base, err) ||
+        msr_get(kc, MSR_TSC_DEADLINE, &img->tsc_deadline, err) ||
+        image_get(kc, img, err))
+        return -err->code;
+    timer_late(kc, img);
     return 0;
 }
 

@@ -66,6 +66,7 @@ struct kvm_cpu {
     uint64_t cr8;                  /* as KVM has it */
     uint64_t apic_base;            /* with vm->apics, likewise */
     uint32_t mp;                   /* with vm->apics: KVM_MP_STATE_ */
+    uint32_t timer_left;           /* of a one-shot, when the vCPU left; or 0 */
     struct kvm_state last, next;
 };
 
@@ -111,6 +112,11 @@ void kvm_apics_enable(struct kvm_vm *vm);
 /* Halted, waiting for a start-up message, running: part of the state. */
 int kvm_mp_put(struct vcpu *cpu, struct error *err) must_check;
 int kvm_mp_get(struct vcpu *cpu, struct error *err) must_check;
+/*
+ * With the rest of the state: how far its timer is. One that ends while nobody
+ * is in KVM_RUN leaves no trace there but a count of 0.
+ */
+int kvm_timer_look(struct vcpu *cpu, struct error *err) must_check;
 /*
  * An interrupt of the 8259's, when KVM can take it. KVM_INTERRUPT would keep
  * it where nobody can see it if the state is wanted before it is delivered.

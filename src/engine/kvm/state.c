@@ -387,7 +387,7 @@ int kvm_state_get(struct vcpu *cpu, struct error *err)
     rf_assert(kc->loaded && !kc->open);
     cpu->stats.count[CTR_KVM_STATE]++;
     /* first: it may change the rest */
-    if (kc->vm->apics && kvm_mp_get(cpu, err))
+    if (kc->vm->apics && (kvm_mp_get(cpu, err) || kvm_timer_look(cpu, err)))
         return -err->code;
     if (ioctl(kc->fd, KVM_GET_REGS, &s->regs) ||
         ioctl(kc->fd, KVM_GET_SREGS, &s->sregs) ||
