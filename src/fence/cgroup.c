@@ -203,8 +203,13 @@ static char *v2_path(char *text)
 int cgroup_follow(struct cgroup *cg, pid_t init, struct error *err)
 {
     char name[64], *text = NULL, *at = NULL;
+    bool any = false;
     int rc;
 
+    for (unsigned i = 0; i < cg->count; i++)
+        any |= cg->tree[i].v2 && !cg->tree[i].refused;
+    if (!any)
+        return 0;
     snprintf(name, sizeof(name), "/proc/%d/cgroup", (int)init);
     rc = cgroup_file_load(-1, name, &text);
     if (rc)
@@ -253,12 +258,14 @@ static int enter_open(struct cgroup_tree *t, bool self)
 
 static int enter_failed(const struct cgroup_tree *t, int rc, struct error *err)
 {
+    const char *why = "";
+
+    if (rc == -EBUSY && t->v2)
+        why = "; its children have controllers, so it can hold no processes";
+    else if (rc == -ENOSPC)
+        why = "; its cpuset has no CPUs or no memory nodes";
     return error_set(err, -rc, "cgroup %s%s: cannot be entered: %s%s", t->mount,
-                     t->path, strerror(-rc),
-                     rc == -EBUSY && t->v2
-                         ? "; its children have controllers, so it can hold "
-                           "no processes"
-                         : "");
+                     t->path, strerror(-rc), why);
 }
 
 /* A saved tree that is not there was never made: see cgroup_create(). */

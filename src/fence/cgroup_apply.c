@@ -15,11 +15,37 @@
 
 #define CPU "linux.resources.cpu."
 
+/* -1 is "none"; what the kernel would make of others is anybody's guess. */
+static int bytes_check(const char *name, bool given, int64_t bytes,
+                       struct error *err)
+{
+    return given && bytes < -1
+               ? error_set(err, EINVAL,
+                           "linux.resources.memory.%s: %lld is neither bytes "
+                           "nor -1 (no limit)",
+                           name, (long long)bytes)
+               : 0;
+}
+
+static int memory_check(const struct cgroup_limits_memory *m, struct error *err)
+{
+    int rc = bytes_check("limit", m->has & CGROUP_MEMORY_LIMIT, m->limit, err);
+
+    if (!rc)
+        rc = bytes_check("swap", m->has & CGROUP_MEMORY_SWAP, m->swap, err);
+    if (!rc)
+        rc = bytes_check("reservation", m->has & CGROUP_MEMORY_RESERVATION,
+                         m->reservation, err);
+    return rc;
+}
+
 static int memory_apply(struct cgroup *cg, const struct cgroup_limits *l,
                         bool update, struct error *err)
 {
-    if (!l->memory.has)
-        return 0;
+    int rc = memory_check(&l->memory, err);
+
+    if (rc || !l->memory.has)
+        return rc;
     return cgroup_on_v2(cg, CGROUP_MEMORY)
                ? cgroup_memory_v2(cg, &l->memory, update, err)
                : cgroup_memory_v1(cg, &l->memory, update, err);
@@ -85,11 +111,29 @@ static bool io_given(const struct cgroup_limits_io *io)
     return given;
 }
 
+static int weight_check(const char *json, bool given, unsigned weight,
+                        struct error *err)
+{
+    return given && weight > 1000
+               ? error_set(err, ERANGE,
+                           "linux.resources.blockIO.%s: %u is not from 10 to "
+                           "1000",
+                           json, weight)
+               : 0;
+}
+
 static int io_apply(struct cgroup *cg, const struct cgroup_limits *l,
                     struct error *err)
 {
-    if (!io_given(&l->io))
-        return 0;
+    int rc =
+        weight_check("weight", l->io.has & CGROUP_WEIGHT, l->io.weight, err);
+
+    for (unsigned i = 0; i < l->io.weight_devices && !rc; i++)
+        rc = weight_check("weightDevice",
+                          l->io.weight_device[i].has & CGROUP_WEIGHT,
+                          l->io.weight_device[i].weight, err);
+    if (rc || !io_given(&l->io))
+        return rc;
     return cgroup_on_v2(cg, CGROUP_IO) ? cgroup_io_v2(cg, &l->io, err)
                                        : cgroup_io_v1(cg, &l->io, err);
 }

@@ -181,10 +181,13 @@ int cgroup_cpu_v2(struct cgroup *cg, const struct cgroup_limits_cpu *l,
         setting_add(list, &n, CPU "idle", "cpu.idle", (uint64_t)l->idle);
     if ((l->has & CGROUP_CPU_QUOTA && l->quota) ||
         (l->has & CGROUP_CPU_PERIOD && l->period)) {
-        t = cgroup_set_tree(cg, CGROUP_CPU, CPU "quota", err);
+        const char *json =
+            l->has & CGROUP_CPU_QUOTA && l->quota ? CPU "quota" : CPU "period";
+
+        t = cgroup_set_tree(cg, CGROUP_CPU, json, err);
         if (!t)
             return -err->code;
-        s = setting_add(list, &n, CPU "quota", "cpu.max", 0);
+        s = setting_add(list, &n, json, "cpu.max", 0);
         max_text(t, l, s->value, sizeof(s->value));
     }
     if (l->has & CGROUP_CPU_BURST)

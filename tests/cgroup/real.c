@@ -194,6 +194,45 @@ static void parents_of_others_stay(void)
     box_end(&a);
 }
 
+/* One of several that make and remove the same parents all the time. */
+static int do_start_and_end(unsigned who)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/rf-a/rf-b/rf-%u", who);
+    for (unsigned i = 0; i < 25; i++) {
+        struct box b;
+
+        if (!box_find(&b, path) ||
+            !box_ok(&b, cgroup_create(&b.cg, NULL, false, &b.err)) ||
+            box_run(&b, do_nothing, NULL) ||
+            !box_ok(&b, cgroup_remove(&b.cg, &b.err)))
+            return 1;
+        cgroup_close(&b.cg);
+        cgroup_host_free(&b.host);
+    }
+    return 0;
+}
+
+static void several_at_once_do_not_disturb_each_other(void)
+{
+    struct box b;
+    int status;
+
+    for (unsigned i = 0; i < 4; i++)
+        if (!fork())
+            _exit(do_start_and_end(i));
+    for (unsigned i = 0; i < 4; i++) {
+        wait(&status);
+        CHECK_EQ(status, 0);
+    }
+    /* A parent stays if its maker could not remove it: then it is empty. */
+    CHECK(box_find(&b, "/rf-a"));
+    CHECK(box_ok(&b, cgroup_remove(&b.cg, &b.err)));
+    CHECK_EQ(box_left(&b, "rf-a"), 0);
+    box_end(&b);
+}
+
 static void one_in_use_is_not_taken(void)
 {
     struct box a, b;
@@ -1014,10 +1053,21 @@ static void errors_name_the_place_and_the_reason(void)
                                              .swappiness = 1000};
     expect(&l, "linux.resources.memory.swappiness: 1000 is not a number",
            "linux.resources.memory.swappiness: there is no such limit on");
+    l.memory =
+        (struct cgroup_limits_memory){.has = CGROUP_MEMORY_LIMIT, .limit = -5};
+    expect(&l, "memory.limit: -5 is neither bytes nor -1 (no limit)",
+           "memory.limit: -5 is neither bytes nor -1 (no limit)");
     l.memory.has = 0;
+    l.io = (struct cgroup_limits_io){.has = CGROUP_WEIGHT, .weight = 2000};
+    expect(&l, "blockIO.weight: 2000 is not from 10 to 1000",
+           "blockIO.weight: 2000 is not from 10 to 1000");
+    l.io.has = 0;
     l.cpu = (struct cgroup_limits_cpu){.has = CGROUP_CPU_QUOTA, .quota = 5};
     expect(&l, "linux.resources.cpu.quota: 5 is below 1000",
            "linux.resources.cpu.quota: 5 (quota, period) is not at least");
+    l.cpu = (struct cgroup_limits_cpu){.has = CGROUP_CPU_PERIOD, .period = 5};
+    expect(&l, "linux.resources.cpu.period: 5 is not from 1000",
+           "linux.resources.cpu.period: max 5 (quota, period) is not at least");
     l.cpu = (struct cgroup_limits_cpu){.cpus = "4000"};
     expect(&l, "linux.resources.cpu.cpus: 4000 is no list of what this host",
            "linux.resources.cpu.cpus: 4000 is no list of what this host");
@@ -1312,6 +1362,7 @@ static int bench(void)
     X(another_process_is_moved)                                                \
     X(parents_are_made_and_go_again)                                           \
     X(parents_of_others_stay)                                                  \
+    X(several_at_once_do_not_disturb_each_other)                               \
     X(one_in_use_is_not_taken)                                                 \
     X(an_empty_one_is_taken)                                                   \
     X(one_that_was_killed_before_is_taken)                                     \

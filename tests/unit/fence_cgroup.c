@@ -162,6 +162,30 @@ static void broken_lines_are_passed_over(void)
     CHECK_EQ(h.count, 0);
 }
 
+/* With AddressSanitizer the more telling. */
+static void damaged_texts_do_no_harm(void)
+{
+    static const char text[] = TMPFS V1(33, "mem\\040ory", "memory,cpu")
+        V1(34, "cpuset", "cpuset") UNIFIED;
+    static const char own[] = "3:memory:/job/7\n2:cpu,cpuacct:/\n0::/user\n";
+    char mounts[sizeof(text)], mine[sizeof(own)];
+    struct cgroup_host h;
+
+    srand(3);
+    for (unsigned k = 0; k < 20000; k++) {
+        memcpy(mounts, text, sizeof(text));
+        memcpy(mine, own, sizeof(own));
+        for (unsigned i = (unsigned)rand() % 6; i; i--) {
+            mounts[(size_t)rand() % (sizeof(text) - 1)] =
+                "\0\n -/\\1,:x"[rand() % 10];
+            mine[(size_t)rand() % (sizeof(own) - 1)] = "\0\n:/,.x"[rand() % 7];
+        }
+        parse(&h, mounts, mine);
+        for (unsigned i = 0; i < h.count; i++)
+            CHECK(strlen(h.tree[i].mount) + strlen(h.tree[i].own) < 4096);
+    }
+}
+
 /* --- where a container's cgroup is --- */
 
 static const char *found(const char *mounts, const char *own, const char *path,
@@ -557,6 +581,7 @@ int main(void)
     RUN(of_two_mounts_of_a_hierarchy_the_first_is_taken);
     RUN(the_own_cgroup_is_seen_from_what_the_mount_shows);
     RUN(broken_lines_are_passed_over);
+    RUN(damaged_texts_do_no_harm);
     RUN(absolute_paths_begin_at_the_root);
     RUN(relative_paths_begin_at_the_own_cgroup);
     RUN(roots_and_ways_up_are_refused);
