@@ -173,6 +173,7 @@ bench:
 	tests/bench/programs
 	tests/bench/overhead
 	tests/bench/kvm
+	tests/cgroup/run bench
 
 # What disks, snapshots, forks and boots cost; some minutes.
 bench-vm: all
