@@ -104,7 +104,7 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIB_OBJ)
 
 # libseccomp, to be compared with, if it is there.
 SECCOMP := $(if $(wildcard /usr/include/seccomp.h),-lseccomp)
-$(BUILD)/tests/fence_seccomp: LIBS += $(SECCOMP)
+$(BUILD)/tests/fence_seccomp $(BUILD)/bench/seccomp: LIBS += $(SECCOMP)
 
 $(BUILD)/tests/oracle: $(wildcard tests/diff/*.c tests/diff/*.h) $(LIB_OBJ)
 	@mkdir -p $(@D)
@@ -164,10 +164,11 @@ test-distro: all
 bench:
 	@scripts/setup build run bench
 	@$(MAKE) --no-print-directory -j$$(nproc) all \
-	    $(BUILD)/bench/stops $(BUILD)/bench/signals
+	    $(BUILD)/bench/stops $(BUILD)/bench/signals $(BUILD)/bench/seccomp
 	scripts/bench
 	$(BUILD)/bench/stops
 	$(BUILD)/bench/signals
+	$(BUILD)/bench/seccomp
 	tests/bench/events
 	tests/bench/engines
 	tests/bench/programs

@@ -19,6 +19,8 @@
 #define LOW(n)  (uint32_t)(offsetof(struct seccomp_data, args) + 8u * (n))
 #define HIGH(n) (LOW(n) + 4)
 
+#define HOLES 2 /* in a group */
+
 /* Less than 255: a step may come in between, and one for the other way. */
 #define NEAR 252
 
@@ -241,36 +243,71 @@ static bool same_answer(const struct filter_range *a,
 }
 
 /* A single number with the same around it. */
-static bool is_hole(const struct filter_range *r)
+static bool is_hole(const struct filter_range *r, unsigned count)
 {
-    return r[1].start + 1 == r[2].start && same_answer(&r[0], &r[2]);
+    return count > 2 && r[1].start + 1 == r[2].start &&
+           same_answer(&r[0], &r[2]);
 }
 
-static unsigned put_search(struct maker *m, const struct filter_range *r,
-                           unsigned count)
+/*
+ * How many ranges form a group: one, and with it up to HOLES single numbers
+ * and what is between them. If there is one more, what is before it begins the
+ * next group.
+ */
+static unsigned group_size(const struct filter_range *r, unsigned count)
 {
-    unsigned half = count / 2, t, f;
+    unsigned n = 1;
 
-    if (count == 1)
-        return put_answer(m, r);
-    if (count == 3 && is_hole(r)) {
-        t = put_answer(m, &r[1]);
-        return put_jump(m, BPF_JEQ, r[1].start, t, put_answer(m, &r[0]));
-    }
-    t = put_search(m, r + half, count - half);
-    f = put_search(m, r, half);
-    return put_jump(m, BPF_JGE, r[half].start, t, f);
+    while (n < 2 * HOLES && is_hole(r + n - 1, count - n + 1))
+        n += 2;
+    return n > 1 && is_hole(r + n - 1, count - n + 1) ? n - 1 : n;
+}
+
+static unsigned put_group(struct maker *m, const struct filter_range *r,
+                          unsigned count)
+{
+    unsigned to = put_answer(m, r);
+
+    for (unsigned i = count / 2 * 2; i > 1; i -= 2)
+        to = put_jump(m, BPF_JEQ, r[i - 1].start, put_answer(m, &r[i - 1]), to);
+    return to;
+}
+
+/* `first` has where each group begins, and where the last one ends. */
+static unsigned put_search(struct maker *m, const struct filter_range *r,
+                           const uint16_t *first, unsigned groups)
+{
+    unsigned half = groups / 2, t, f;
+
+    if (groups == 1)
+        return put_group(m, r + first[0], first[1] - first[0]);
+    t = put_search(m, r, first + half, groups - half);
+    f = put_search(m, r, first, half);
+    return put_jump(m, BPF_JGE, r[first[half]].start, t, f);
 }
 
 static unsigned put_arch(struct maker *m, const struct filter_arch *a)
 {
-    unsigned to = put_search(m, a->range, a->ranges);
+    uint16_t first[FILTER_RANGES + 1];
+    unsigned groups = 0, at = 0, to;
 
+    rf_assert(a->ranges <= FILTER_RANGES);
+    for (; at < a->ranges; at += group_size(a->range + at, a->ranges - at))
+        first[groups++] = (uint16_t)at;
+    first[groups] = (uint16_t)at;
+    to = put_search(m, a->range, first, groups);
     /* Where all have one answer there was no jump, and there is no load. */
     if (BPF_CLASS(m->insn[to].code) != BPF_JMP)
         return to;
     rf_assert(to == m->at || m->full);
     return put_plain(m, BPF_LD | BPF_W | BPF_ABS, NR);
+}
+
+static void lists_forget(const struct filter_arch *a)
+{
+    for (unsigned i = 0; i < a->ranges; i++)
+        if (a->range[i].list)
+            a->range[i].list->at = 0;
 }
 
 int filter_make(struct sock_filter *insn, unsigned max,
@@ -281,6 +318,8 @@ int filter_make(struct sock_filter *insn, unsigned max,
     unsigned to[4], next = put_ret(&m, otherwise), i;
 
     rf_assert(arches <= ARRAY_SIZE(to));
+    for (i = 0; i < arches; i++)
+        lists_forget(&arch[i]);
     for (i = arches; i--;)
         to[i] = put_arch(&m, &arch[i]);
     for (i = arches; i--;)

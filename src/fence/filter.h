@@ -55,7 +55,9 @@ struct filter_range {
     struct filter_list *list; /* in place of the action, if not NULL */
 };
 
-/* The first range starts at 0. */
+#define FILTER_RANGES 2048
+
+/* The first range starts at 0; there are at most FILTER_RANGES. */
 struct filter_arch {
     uint32_t audit; /* AUDIT_ARCH_* */
     const struct filter_range *range;

@@ -18,9 +18,6 @@
 
 #include "fence/seccomp_int.h"
 
-/* A call with so many rules does not fit. */
-#define CLAUSES_MAX BPF_MAXINSNS
-
 /* --- the rules of one call --- */
 
 /* Of what kind a comparison is: the more exact comes first. */
@@ -148,33 +145,44 @@ static int list_fill(const struct compiler *c, struct filter_list *l,
     return 0;
 }
 
+static int too_big(const struct compiler *c)
+{
+    return error_set(c->err, E2BIG,
+                     "linux.seccomp.syscalls: the filter needs more than %u "
+                     "instructions, which is the kernel's limit: use fewer "
+                     "rules with args",
+                     BPF_MAXINSNS);
+}
+
 static int list_make(struct compiler *c, const struct call *call,
                      struct filter_list **out)
 {
     const struct filter_clause **to;
-    const struct clause_ref *ref;
     unsigned count = 0;
+    uint32_t at;
 
-    for (ref = call->first; ref; ref = ref->next)
+    for (at = call->first; at; at = c->ref[at - 1].next)
         count++;
+    if (count > BPF_MAXINSNS)
+        return too_big(c);
     *out = arena_alloc(&c->arena, sizeof(**out));
     to = arena_alloc(&c->arena, count * sizeof(*to));
     **out = (struct filter_list){.otherwise = c->otherwise};
     count = 0;
-    for (ref = call->first; ref; ref = ref->next)
-        to[count++] = &ref->clause->filter;
+    for (at = call->first; at; at = c->ref[at - 1].next)
+        to[count++] = &c->ref[at - 1].clause->filter;
     return list_fill(c, *out, to, count);
 }
 
 /* --- ranges of numbers --- */
 
-/* Both of x86-64's, with their seams. */
-#define RANGES_MAX (2 * CALL_NUMBERS + 8)
+/* With the seams between architectures. */
+#define RANGES_MAX (CALL_ABIS * CALL_NUMBERS + 8)
 
 struct ranges {
     struct filter_range range[RANGES_MAX];
-    unsigned count;
-    struct filter_list *list[2 * CALL_NUMBERS]; /* different ones */
+    unsigned count, begin; /* of this architecture's */
+    struct filter_list *list[CALL_ABIS * CALL_NUMBERS]; /* different ones */
     unsigned lists;
 };
 
@@ -193,14 +201,23 @@ static struct filter_list *list_share(struct ranges *r, struct filter_list *l)
     return r->list[r->lists++] = l;
 }
 
+/* Is that what the last one says already? */
+static bool range_goes_on(const struct ranges *r, uint32_t action,
+                          const struct filter_list *list)
+{
+    const struct filter_range *last;
+
+    if (r->count == r->begin)
+        return false;
+    last = &r->range[r->count - 1];
+    return last->list == list && (list || last->action == action);
+}
+
 static void range_add(struct ranges *r, uint32_t start, uint32_t action,
                       struct filter_list *list)
 {
-    const struct filter_range *last = &r->range[r->count - 1];
-
-    if (r->count && last->list == list && (list || last->action == action))
-        return;
-    r->range[r->count++] = (struct filter_range){start, action, list};
+    if (!range_goes_on(r, action, list))
+        r->range[r->count++] = (struct filter_range){start, action, list};
 }
 
 /* libc tries younger calls first, and takes an older one on ENOSYS only. */
@@ -227,11 +244,12 @@ static int abi_add(struct compiler *c, struct ranges *r, enum call_abi abi,
 
     for (i = 0; i < end; i++) {
         const struct call *call = &c->call[abi][i];
+        bool fixed = call->first == CALL_FIXED;
 
         list = NULL;
-        if (call->first && list_make(c, call, &list))
+        if (!fixed && call->first && list_make(c, call, &list))
             return -c->err->code;
-        range_add(r, base + i, call->fixed ? call->action : c->otherwise,
+        range_add(r, base + i, fixed ? call->action : c->otherwise,
                   list ? list_share(r, list) : NULL);
     }
     range_add(r, base + i, young_action(c, abi), NULL);
@@ -277,27 +295,38 @@ static bool calls_listener(const struct seccomp_program *prog)
     return false;
 }
 
+/* Most need little, and only pages that are used have to be there. */
+static int program_fill(struct seccomp_program *out,
+                        const struct filter_arch *arch, unsigned arches)
+{
+    const unsigned some = 500;
+    int len =
+        filter_make(out->insn, some, arch, arches, SECCOMP_RET_KILL_THREAD);
+
+    if (len == -E2BIG)
+        len = filter_make(out->insn, ARRAY_SIZE(out->insn), arch, arches,
+                          SECCOMP_RET_KILL_THREAD);
+    return len;
+}
+
 static int program_make(struct compiler *c, struct seccomp_program *out)
 {
-    struct ranges r[2];
-    struct filter_arch arch[2] = {{AUDIT_ARCH_X86_64, r[0].range, 0},
-                                  {AUDIT_ARCH_I386, r[1].range, 0}};
+    struct ranges r;
+    struct filter_arch arch[2] = {{AUDIT_ARCH_X86_64, r.range, 0},
+                                  {AUDIT_ARCH_I386, r.range, 0}};
     int len;
 
-    r[0].count = r[0].lists = r[1].count = r[1].lists = 0;
-    if (x86_64_add(c, &r[0]) ||
-        (c->has[CALL_I386] && abi_add(c, &r[1], CALL_I386, 0)))
+    r.count = r.begin = r.lists = 0;
+    if (x86_64_add(c, &r))
         return -c->err->code;
-    arch[0].ranges = r[0].count;
-    arch[1].ranges = r[1].count;
-    len = filter_make(out->insn, ARRAY_SIZE(out->insn), arch,
-                      c->has[CALL_I386] ? 2 : 1, SECCOMP_RET_KILL_THREAD);
+    arch[0].ranges = r.begin = r.count;
+    arch[1].range += r.begin;
+    if (c->has[CALL_I386] && abi_add(c, &r, CALL_I386, 0))
+        return -c->err->code;
+    arch[1].ranges = r.count - r.begin;
+    len = program_fill(out, arch, c->has[CALL_I386] ? 2 : 1);
     if (len < 0)
-        return error_set(c->err, E2BIG,
-                         "linux.seccomp.syscalls: the filter needs more than "
-                         "%u instructions, which is the kernel's limit: use "
-                         "fewer rules with args",
-                         BPF_MAXINSNS);
+        return too_big(c);
     out->len = (unsigned)len;
     out->flags = c->p->flags;
     out->notify = calls_listener(out);
@@ -320,5 +349,6 @@ int seccomp_compile(const struct seccomp_profile *p,
     if (!ret)
         ret = program_make(&c, out);
     arena_free(&c.arena);
+    free(c.ref);
     return ret;
 }

@@ -122,7 +122,7 @@ struct seccomp_program {
  * Everything in the profile is borrowed, and may come from hostile JSON.
  * -EINVAL with a line that begins with the path in config.json
  * ("linux.seccomp.syscalls[3].args[0].index: ..."), -E2BIG for more than the
- * kernel takes, -ENOMEM.
+ * kernel takes.
  */
 int seccomp_compile(const struct seccomp_profile *p,
                     struct seccomp_program *out, struct error *err) must_check;

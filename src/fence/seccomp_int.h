@@ -13,21 +13,26 @@
 /* A rule's arguments, as one architecture sees them. */
 struct clause {
     struct filter_clause filter; /* of `test` */
-    struct filter_test test[SECCOMP_ARGS];
     unsigned number, rule;
+    struct filter_test test[];
 };
 
 struct clause_ref {
     const struct clause *clause;
-    struct clause_ref *next;
+    uint32_t next; /* as in struct call; none is CALL_DEFAULT */
 };
 
-/* What becomes of one number; all zero: no rule has it. */
+/*
+ * What becomes of one number. Small, and zero is its beginning: all that a
+ * cold start touches has to be mapped first.
+ */
 struct call {
-    uint32_t action;
-    bool fixed; /* the action, whatever the arguments are */
-    struct clause_ref *first;
+    uint32_t action; /* if `first` is CALL_FIXED */
+    uint32_t first;  /* which of the compiler's refs, and one */
 };
+
+#define CALL_DEFAULT 0   /* no rule has it */
+#define CALL_FIXED   ~0u /* the action, whatever the arguments are */
 
 struct compiler {
     const struct seccomp_profile *p;
@@ -35,6 +40,8 @@ struct compiler {
     struct arena arena;
     uint32_t otherwise;
     unsigned clauses;
+    struct clause_ref *ref;
+    uint32_t refs, refs_max;
     bool has[CALL_ABIS];
     int youngest[CALL_ABIS]; /* number that the profile names, or 0 */
     struct call call[CALL_ABIS][CALL_NUMBERS];

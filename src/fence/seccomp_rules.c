@@ -51,7 +51,7 @@ uint32_t seccomp_action_word(enum seccomp_action a, int errno_ret)
 struct variant {
     bool always; /* no argument matters */
     unsigned count;
-    struct clause *clause;
+    struct clause **clause;
 };
 
 /* A rule on its way to calls. */
@@ -109,12 +109,17 @@ static void clause_add(struct clause *c, const struct filter_test *test)
     c->filter.tests++;
 }
 
-static void clause_init(struct compiler *c, const struct working *w,
-                        struct clause *to)
+/* With room for so many tests. */
+static struct clause *clause_new(struct compiler *c, const struct working *w,
+                                 unsigned tests)
 {
+    struct clause *to =
+        arena_alloc(&c->arena, sizeof(*to) + tests * sizeof(to->test[0]));
+
     to->filter = (struct filter_clause){to->test, 0, w->action};
     to->number = c->clauses++;
     to->rule = w->index;
+    return to;
 }
 
 /* Then each argument is a rule of its own. */
@@ -130,7 +135,7 @@ static bool has_twice(const struct seccomp_rule *r)
     return false;
 }
 
-static int variant_make(struct compiler *c, struct working *w, bool wide)
+static void variant_make(struct compiler *c, struct working *w, bool wide)
 {
     struct variant *v = &w->variant[wide];
     const struct seccomp_rule *r = w->rule;
@@ -140,110 +145,113 @@ static int variant_make(struct compiler *c, struct working *w, bool wide)
 
     v->always = !r->nargs;
     if (v->always)
-        return 0;
+        return;
     v->count = split ? r->nargs : 1;
     v->clause = arena_alloc(&c->arena, v->count * sizeof(*v->clause));
     for (i = 0; i < v->count; i++)
-        clause_init(c, w, &v->clause[i]);
+        v->clause[i] = clause_new(c, w, split ? 1 : r->nargs);
     for (i = 0; i < r->nargs; i++) {
         test = test_make(&r->args[i], wide);
-        clause_add(&v->clause[split ? i : 0], &test);
+        clause_add(v->clause[split ? i : 0], &test);
     }
     for (i = 0; i < v->count; i++)
-        v->always |= !v->clause[i].filter.tests;
-    return 0;
+        v->always |= !v->clause[i]->filter.tests;
 }
 
 /* --- calls --- */
 
-static int call_add_clause(struct compiler *c, struct call *call,
-                           const struct clause *clause)
+static void refs_grow(struct compiler *c)
 {
-    struct clause_ref *ref = arena_alloc(&c->arena, sizeof(*ref));
-
-    *ref = (struct clause_ref){clause, call->first};
-    call->first = ref;
-    return 0;
+    c->refs_max = c->refs_max ? 2 * c->refs_max : 128;
+    c->ref = realloc(c->ref, c->refs_max * sizeof(*c->ref));
+    rf_assert(c->ref);
 }
 
-static int call_add(struct compiler *c, struct call *call,
-                    const struct working *w, bool wide)
+static void call_add_clause(struct compiler *c, struct call *call,
+                            const struct clause *clause)
+{
+    if (c->refs == c->refs_max)
+        refs_grow(c);
+    c->ref[c->refs++] = (struct clause_ref){clause, call->first};
+    call->first = c->refs;
+}
+
+static void call_add(struct compiler *c, struct call *call,
+                     const struct working *w, bool wide)
 {
     const struct variant *v = &w->variant[wide];
-    int ret = 0;
 
-    if (call->fixed)
-        return 0;
-    if (v->always) {
-        *call = (struct call){w->action, true, NULL};
-        return 0;
-    }
-    for (unsigned i = 0; i < v->count && !ret; i++)
-        ret = call_add_clause(c, call, &v->clause[i]);
-    return ret;
+    if (call->first == CALL_FIXED)
+        return;
+    if (v->always)
+        *call = (struct call){w->action, CALL_FIXED};
+    else
+        for (unsigned i = 0; i < v->count; i++)
+            call_add_clause(c, call, v->clause[i]);
 }
 
 /* `from`, but that the first argument is `number`. */
-static int call_add_muxed(struct compiler *c, struct call *call,
-                          const struct working *w, const struct clause *from,
-                          unsigned number)
+static void call_add_muxed(struct compiler *c, struct call *call,
+                           const struct working *w, const struct clause *from,
+                           unsigned number)
 {
     const struct seccomp_arg is_number = {0, SECCOMP_OP_EQ, number, 0};
     struct filter_test test = test_make(&is_number, false);
-    struct clause *to = arena_alloc(&c->arena, sizeof(*to));
+    struct clause *to = clause_new(c, w, 1 + (from ? from->filter.tests : 0));
 
-    clause_init(c, w, to);
     clause_add(to, &test);
     for (unsigned i = 0; from && i < from->filter.tests; i++)
         if (from->test[i].arg)
             clause_add(to, &from->test[i]);
-    return call_add_clause(c, call, to);
+    call_add_clause(c, call, to);
 }
 
-static int call_mux(struct compiler *c, struct call *call,
-                    const struct working *w, unsigned number)
+static void call_mux(struct compiler *c, struct call *call,
+                     const struct working *w, unsigned number)
 {
     const struct variant *v = &w->variant[false];
-    int ret = 0;
 
-    if (call->fixed)
-        return 0;
+    if (call->first == CALL_FIXED)
+        return;
     if (v->always)
-        return call_add_muxed(c, call, w, NULL, number);
-    for (unsigned i = 0; i < v->count && !ret; i++)
-        ret = call_add_muxed(c, call, w, &v->clause[i], number);
-    return ret;
+        call_add_muxed(c, call, w, NULL, number);
+    else
+        for (unsigned i = 0; i < v->count; i++)
+            call_add_muxed(c, call, w, v->clause[i], number);
 }
 
-static int name_add(struct compiler *c, const struct working *w,
-                    const struct call_numbers *n)
+static void name_add(struct compiler *c, const struct working *w,
+                     const struct call_numbers *n)
 {
     struct call *i386 = c->call[CALL_I386];
-    int ret = 0;
 
-    for (unsigned abi = 0; abi < CALL_ABIS && !ret; abi++)
+    for (unsigned abi = 0; abi < CALL_ABIS; abi++)
         if (c->has[abi] && n->nr[abi] >= 0)
-            ret = call_add(c, &c->call[abi][n->nr[abi]], w, abi == CALL_X86_64);
-    if (!ret && c->has[CALL_I386] && n->socketcall)
-        ret = call_mux(c, &i386[I386_SOCKETCALL], w, n->socketcall);
-    if (!ret && c->has[CALL_I386] && n->ipc)
-        ret = call_mux(c, &i386[I386_IPC], w, n->ipc);
-    return ret;
+            call_add(c, &c->call[abi][n->nr[abi]], w, abi == CALL_X86_64);
+    if (c->has[CALL_I386] && n->socketcall)
+        call_mux(c, &i386[I386_SOCKETCALL], w, n->socketcall);
+    if (c->has[CALL_I386] && n->ipc)
+        call_mux(c, &i386[I386_IPC], w, n->ipc);
 }
 
 /* --- all of them --- */
 
 static void youngest_note(struct compiler *c, const struct call_numbers *n)
 {
+    int *i386 = &c->youngest[CALL_I386];
+
     for (unsigned abi = 0; abi < CALL_ABIS; abi++)
         c->youngest[abi] = MAX(c->youngest[abi], n->nr[abi]);
+    if (n->socketcall)
+        *i386 = MAX(*i386, I386_SOCKETCALL);
+    if (n->ipc)
+        *i386 = MAX(*i386, I386_IPC);
 }
 
 /* A rule that says what is done anyway counts as one that names its calls. */
-static int names_add(struct compiler *c, const struct working *w)
+static void names_add(struct compiler *c, const struct working *w)
 {
     const struct call_numbers *n;
-    int ret;
 
     for (unsigned i = 0; i < w->rule->count; i++) {
         n = call_numbers_find(w->rule->names[i]);
@@ -254,13 +262,9 @@ static int names_add(struct compiler *c, const struct working *w)
             continue;
         }
         youngest_note(c, n);
-        if (w->action == c->otherwise)
-            continue;
-        ret = name_add(c, w, n);
-        if (ret)
-            return ret;
+        if (w->action != c->otherwise)
+            name_add(c, w, n);
     }
-    return 0;
 }
 
 static int rule_add(struct compiler *c, unsigned index)
@@ -268,15 +272,15 @@ static int rule_add(struct compiler *c, unsigned index)
     const struct seccomp_rule *r = &c->p->rules[index];
     struct working w = {
         r, index, seccomp_action_word(r->action, r->errno_ret), {{0}}};
-    int ret = 0;
 
-    for (unsigned i = 0; i < r->nargs && !ret; i++)
-        ret = arg_check(c, &w, i);
-    if (!ret)
-        ret = variant_make(c, &w, true);
-    if (!ret && (c->has[CALL_I386] || c->has[CALL_X32]))
-        ret = variant_make(c, &w, false);
-    return ret ? ret : names_add(c, &w);
+    for (unsigned i = 0; i < r->nargs; i++)
+        if (arg_check(c, &w, i))
+            return -c->err->code;
+    variant_make(c, &w, true);
+    if (c->has[CALL_I386] || c->has[CALL_X32])
+        variant_make(c, &w, false);
+    names_add(c, &w);
+    return 0;
 }
 
 static void arches_find(struct compiler *c)
