@@ -6,10 +6,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,7 +78,10 @@ static int hook_fault(const struct spec_hook *h, const char *name, unsigned i,
                      i, h->path, WEXITSTATUS(status));
 }
 
-/* The text fits into a socket's buffer, so nobody waits for its reader. */
+/*
+ * A pipe, which hooks can open again as /dev/stdin, with room for all of the
+ * text, so that nobody waits for its reader.
+ */
 static int hook_run(const struct spec_hook *h, const char *name, unsigned i,
                     const char *text, struct error *err)
 {
@@ -86,14 +89,16 @@ static int hook_run(const struct spec_hook *h, const char *name, unsigned i,
     int pair[2], status;
     pid_t pid;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-        return error_set(err, errno, "socketpair: %s", strerror(errno));
+    if (pipe2(pair, O_CLOEXEC | O_NONBLOCK))
+        return error_set(err, errno, "pipe: %s", strerror(errno));
+    fcntl(pair[0], F_SETFL, 0);
+    if (len > PIPE_BUF)
+        fcntl(pair[1], F_SETPIPE_SZ, len);
     pid = fork();
     if (!pid)
         hook_exec(h, pair[0]);
     close(pair[0]);
-    if (pid > 0 &&
-        send(pair[1], text, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
+    if (pid > 0 && write(pair[1], text, len) != (ssize_t)len)
         log_debug("hooks.%s[%u]: %s did not read all of the state", name, i,
                   h->path);
     close(pair[1]);
