@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cgroup_host.c - which hierarchies this machine has, and where. Where v2 is
- * alone, one statfs() says so; else /proc/self/mountinfo does, since v1
- * hierarchies may be mounted anywhere, in any grouping.
+ * alone, one statfs() says so. Else /proc/self/cgroup names v1's groups, and a
+ * statfs() each that they are where everybody mounts them. Only if they are
+ * not, /proc/self/mountinfo is read, whose length and price grow with every
+ * container that runs.
  */
 #include "fence/cgroup.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
@@ -128,6 +131,49 @@ static void layout_set(struct cgroup_host *host)
                             : CGROUP_NONE;
 }
 
+/* --- the usual places --- */
+
+/* One line: true, unless its hierarchy is somewhere else or nowhere. */
+static bool usual_line(struct cgroup_host *host, char *line, char **places,
+                       bool (*is_there)(const char *place, bool v2))
+{
+    char *names, *path, *place = *places;
+    bool v2, named;
+    uint32_t c;
+
+    strsep(&line, ":");
+    names = strsep(&line, ":");
+    path = line;
+    if (!names || !path || host->count == CGROUP_TREES)
+        return true;
+    v2 = !*names;
+    named = !strncmp(names, "name=", 5);
+    c = v2 ? CGROUP_V2_ALWAYS : cgroup_words_parse(names, ",");
+    if (!c)
+        return true; /* none that we know */
+    *places += 1 + sprintf(place, MOUNT "/%s",
+                           v2 ? "unified" : names + (named ? 5 : 0));
+    if (!is_there(place, v2))
+        return v2;
+    if (cgroup_mount_add(host, v2, c, place, "/"))
+        host->tree[host->count - 1].own = own_seen(path, "/");
+    return true;
+}
+
+bool cgroup_host_usual(struct cgroup_host *host, char *own, char *places,
+                       bool (*is_there)(const char *place, bool v2))
+{
+    char *line;
+
+    while ((line = strsep(&own, "\n")))
+        if (!usual_line(host, line, &places, is_there)) {
+            host->count = 0;
+            return false;
+        }
+    layout_set(host);
+    return host->layout == CGROUP_V1 || host->layout == CGROUP_HYBRID;
+}
+
 void cgroup_host_parse(struct cgroup_host *host, char *mountinfo, char *own)
 {
     char *line;
@@ -140,11 +186,12 @@ void cgroup_host_parse(struct cgroup_host *host, char *mountinfo, char *own)
 
 /* --- reading --- */
 
-static bool v2_alone(void)
+static bool is_mounted(const char *place, bool v2)
 {
     struct statfs fs;
 
-    return !statfs(MOUNT, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC;
+    return !statfs(place, &fs) &&
+           fs.f_type == (v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC);
 }
 
 /* Appends a file of /proc to the text at host->text + *used; where it is. */
@@ -177,6 +224,16 @@ static int text_append(struct cgroup_host *host, const char *path, size_t *used,
     return 0;
 }
 
+/* What our mount shows may begin below the root that /proc speaks of. */
+static void own_check(struct cgroup_mount *m, bool own)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof(path), "%s%s", m->mount, m->own);
+
+    if (!own || n >= (int)sizeof(path) || (m->own[1] && access(path, F_OK)))
+        m->own = "/";
+}
+
 /* One tree, at the usual place. */
 static int v2_read(struct cgroup_host *host, bool own, struct error *err)
 {
@@ -189,6 +246,7 @@ static int v2_read(struct cgroup_host *host, bool own, struct error *err)
     cgroup_host_parse(host, place, host->text);
     host->tree[0].mount = MOUNT;
     host->tree[0].root = "/";
+    own_check(&host->tree[0], own);
     return 0;
 }
 
@@ -205,7 +263,28 @@ static int v1_read(struct cgroup_host *host, bool own, struct error *err)
     return rc;
 }
 
-/* What the v2 tree controls, and whether the own cgroup is really there. */
+/* False: something is unusual, or there is no memory. */
+static bool usual_read(struct cgroup_host *host, bool own)
+{
+    size_t used = 0, at = 0;
+    struct error ignored;
+    char *more;
+
+    if (text_append(host, "/proc/self/cgroup", &used, &at, &ignored))
+        return false;
+    more = realloc(host->text,
+                   2 * used + (CGROUP_TREES + 1) * sizeof(MOUNT "/unified"));
+    if (!more)
+        return false;
+    host->text = more;
+    if (!cgroup_host_usual(host, more, more + used, is_mounted))
+        return false;
+    for (unsigned i = 0; i < host->count; i++)
+        own_check(&host->tree[i], own);
+    return true;
+}
+
+/* What the v2 tree controls. */
 static void v2_look(struct cgroup_mount *m)
 {
     char text[256];
@@ -215,8 +294,6 @@ static void v2_look(struct cgroup_mount *m)
         return;
     if (cgroup_file_read(dir, "cgroup.controllers", text, sizeof(text)) > 0)
         m->controllers |= cgroup_names_parse(text);
-    if (m->own[1] && faccessat(dir, m->own + 1, F_OK, 0))
-        m->own = "/";
     close(dir);
 }
 
@@ -225,7 +302,10 @@ int cgroup_host_read(struct cgroup_host *host, bool own, struct error *err)
     int rc;
 
     memset(host, 0, sizeof(*host));
-    rc = v2_alone() ? v2_read(host, own, err) : v1_read(host, own, err);
+    if (is_mounted(MOUNT, true))
+        rc = v2_read(host, own, err);
+    else
+        rc = usual_read(host, own) ? 0 : v1_read(host, own, err);
     for (unsigned i = 0; !rc && i < host->count; i++)
         if (host->tree[i].v2)
             v2_look(&host->tree[i]);

@@ -23,10 +23,21 @@ uint32_t cgroup_words_parse(const char *text, const char *ends);
 /* The same for a v2 file like cgroup.controllers. */
 uint32_t cgroup_names_parse(const char *text);
 
+/*
+ * From the text of /proc/self/cgroup alone: each hierarchy is where everybody
+ * mounts it, /sys/fs/cgroup/NAMES, as is_there() confirms. False: one of them
+ * is not, so ask mountinfo. `places` has room for their names.
+ */
+bool cgroup_host_usual(struct cgroup_host *host, char *own, char *places,
+                       bool (*is_there)(const char *place, bool v2));
+
 /* --- cgroup_mounts.c --- */
 
 /* Adds the hierarchies that mountinfo's text has and a path leads to. */
 void cgroup_mounts_parse(struct cgroup_host *host, char *text);
+/* False: it is known. It may be mounted more than once: the first will do. */
+bool cgroup_mount_add(struct cgroup_host *host, bool v2, uint32_t controllers,
+                      const char *mount, const char *root);
 /* Is path `dir` itself, or below? Any path is below "/". */
 bool cgroup_path_below(const char *path, const char *dir);
 

@@ -42,7 +42,6 @@ bool cgroup_path_below(const char *path, const char *dir)
     return !strncmp(path, dir, len) && (!path[len] || path[len] == '/');
 }
 
-/* The same hierarchy may be mounted more than once: the first will do. */
 static bool tree_known(const struct cgroup_host *host, bool v2,
                        uint32_t controllers)
 {
@@ -53,15 +52,16 @@ static bool tree_known(const struct cgroup_host *host, bool v2,
     return false;
 }
 
-static void tree_add(struct cgroup_host *host, bool v2, uint32_t controllers,
-                     const char *mount, const char *root)
+bool cgroup_mount_add(struct cgroup_host *host, bool v2, uint32_t controllers,
+                      const char *mount, const char *root)
 {
     struct cgroup_mount m = {controllers, v2, mount, root, "/"};
 
     if ((!v2 && !controllers) || host->count == CGROUP_TREES ||
         tree_known(host, v2, controllers))
-        return;
+        return false;
     host->tree[host->count++] = m;
+    return true;
 }
 
 /* One line of mountinfo, as far as it matters. */
@@ -144,9 +144,10 @@ static void lines_look(struct cgroup_host *host, const struct line *list,
         bool v2 = !strcmp(l->type, "cgroup2");
 
         if ((v2 || !strcmp(l->type, "cgroup")) && !line_hidden(list, count, l))
-            tree_add(host, v2,
-                     v2 ? CGROUP_V2_ALWAYS : cgroup_words_parse(l->super, ","),
-                     l->place, l->root);
+            (void)cgroup_mount_add(host, v2,
+                                   v2 ? CGROUP_V2_ALWAYS
+                                      : cgroup_words_parse(l->super, ","),
+                                   l->place, l->root);
     }
 }
 

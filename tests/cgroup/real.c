@@ -977,6 +977,34 @@ static void a_process_enters_a_directory_below(void)
     box_end(&b);
 }
 
+/* A relative path begins where we are; on v2, whose cgroups hold processes
+ * or controlled children, one above. */
+static int do_relative(void *arg)
+{
+    struct box b;
+    bool failed;
+
+    (void)arg;
+    if (!box_find(&b, "mine"))
+        return 1;
+    failed = strcmp(b.cg.tree[0].path,
+                    b.cg.layout == CGROUP_V2 ? "/mine" : "/" NAME "/mine");
+    failed |= !box_ok(&b, cgroup_create(&b.cg, NULL, false, &b.err));
+    failed |= box_run(&b, do_where, "/mine\n") != 0;
+    box_end(&b);
+    return failed;
+}
+
+static void relative_paths_begin_at_the_own_cgroup(void)
+{
+    struct box b;
+
+    CHECK(box_make(&b, NULL));
+    CHECK_EQ(box_run(&b, do_relative, NULL), 0);
+    CHECK_EQ(box_left(&b, NAME "/mine"), 0);
+    box_end(&b);
+}
+
 /* What systemd does in a container: a leaf for itself, then controllers. */
 static void where_init_went_others_follow(void)
 {
@@ -1392,6 +1420,7 @@ static int bench(void)
     X(a_signal_reaches_all)                                                    \
     X(children_below_count_too)                                                \
     X(a_process_enters_a_directory_below)                                      \
+    X(relative_paths_begin_at_the_own_cgroup)                                  \
     X(where_init_went_others_follow)                                           \
     X(errors_name_the_place_and_the_reason)                                    \
     X(controllers_that_are_missing_are_named)                                  \

@@ -162,6 +162,49 @@ static void broken_lines_are_passed_over(void)
     CHECK_EQ(h.count, 0);
 }
 
+/* --- without mountinfo --- */
+
+static const char *absent = "";
+
+static bool fake_is_there(const char *place, bool v2)
+{
+    (void)v2;
+    return strcmp(place, absent) != 0;
+}
+
+static bool usual(struct cgroup_host *h, const char *own)
+{
+    static char places[4096];
+
+    memset(h, 0, sizeof(*h));
+    snprintf(text_own, sizeof(text_own), "%s", own);
+    return cgroup_host_usual(h, text_own, places, fake_is_there);
+}
+
+static void the_usual_places_need_no_mountinfo(void)
+{
+    const char *own = "9:name=systemd:/\n7:foo:/\n4:memory:/job/7\n"
+                      "2:cpu,cpuacct:/a\n0::/user\n";
+    struct cgroup_host h;
+
+    absent = "";
+    CHECK(usual(&h, own));
+    CHECK_EQ(h.layout, CGROUP_HYBRID);
+    CHECK_EQ(h.count, 4);
+    CHECK(!strcmp(tree(&h, CGROUP_SYSTEMD)->mount, "/sys/fs/cgroup/systemd"));
+    CHECK(!strcmp(tree(&h, CGROUP_CPU)->mount, "/sys/fs/cgroup/cpu,cpuacct"));
+    CHECK(!strcmp(tree(&h, CGROUP_MEMORY)->own, "/job/7"));
+    absent = "/sys/fs/cgroup/unified";
+    CHECK(usual(&h, own));
+    CHECK_EQ(h.layout, CGROUP_V1);
+    absent = "/sys/fs/cgroup/memory";
+    CHECK(!usual(&h, own));
+    CHECK_EQ(h.count, 0);
+    absent = "";
+    CHECK(!usual(&h, "0::/\n")); /* v2 alone, but not at its place */
+    CHECK(!usual(&h, ""));
+}
+
 /* With AddressSanitizer the more telling. */
 static void damaged_texts_do_no_harm(void)
 {
@@ -183,6 +226,7 @@ static void damaged_texts_do_no_harm(void)
         parse(&h, mounts, mine);
         for (unsigned i = 0; i < h.count; i++)
             CHECK(strlen(h.tree[i].mount) + strlen(h.tree[i].own) < 4096);
+        usual(&h, mine);
     }
 }
 
@@ -581,6 +625,7 @@ int main(void)
     RUN(of_two_mounts_of_a_hierarchy_the_first_is_taken);
     RUN(the_own_cgroup_is_seen_from_what_the_mount_shows);
     RUN(broken_lines_are_passed_over);
+    RUN(the_usual_places_need_no_mountinfo);
     RUN(damaged_texts_do_no_harm);
     RUN(absolute_paths_begin_at_the_root);
     RUN(relative_paths_begin_at_the_own_cgroup);
