@@ -112,11 +112,14 @@ struct seccomp_profile {
 
 /* A filter; 32 KiB, of which only what is used is touched. */
 struct seccomp_program {
-    struct sock_filter insn[BPF_MAXINSNS];
     unsigned len;
     unsigned flags;
     bool notify; /* can call for the listener: seccomp_load() must give one */
+    struct sock_filter insn[BPF_MAXINSNS];
 };
+
+/* What of it is used: a copy of so much can be loaded. */
+size_t seccomp_program_size(const struct seccomp_program *prog);
 
 /*
  * Everything in the profile is borrowed, and may come from hostile JSON.
@@ -132,7 +135,7 @@ int seccomp_compile(const struct seccomp_profile *p,
  * threads), for good. Needs no_new_privs or CAP_SYS_ADMIN in the user
  * namespace: -EACCES without. With `listener` the caller owns the descriptor
  * (O_CLOEXEC) that notifications come from; a program with `notify` and no
- * `listener` is -EINVAL.
+ * `listener` is -EINVAL. Errors begin with "linux.seccomp", too.
  */
 int seccomp_load(const struct seccomp_program *prog, int *listener,
                  struct error *err) must_check;

@@ -59,11 +59,11 @@ static int load_error(const struct seccomp_program *prog, struct error *err)
     switch (errno) {
     case EACCES:
         return error_set(err, EACCES,
-                         "seccomp: a filter needs no_new_privs "
+                         "linux.seccomp: a filter needs no_new_privs "
                          "(process.noNewPrivileges) or CAP_SYS_ADMIN");
     case EBUSY:
         return error_set(err, EBUSY,
-                         "seccomp: a filter that is there already has a "
+                         "linux.seccomp: a filter that is there already has a "
                          "listener, and there can be but one");
     case EINVAL:
         if (prog->flags & ~seccomp_flags_supported())
@@ -72,10 +72,10 @@ static int load_error(const struct seccomp_program *prog, struct error *err)
                              "of them (%#x of %#x)",
                              seccomp_flags_supported(), prog->flags);
         return error_set(err, EINVAL,
-                         "seccomp: this kernel has no filters, or "
+                         "linux.seccomp: this kernel has no filters, or "
                          "an action of the profile is too new");
     default:
-        return error_set(err, errno, "seccomp: %s", strerror(errno));
+        return error_set(err, errno, "linux.seccomp: %s", strerror(errno));
     }
 }
 
@@ -92,6 +92,12 @@ static unsigned flags_of(const struct seccomp_program *prog, bool listener)
     if (flags & SECCOMP_FILTER_FLAG_TSYNC)
         flags |= SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
     return flags | SECCOMP_FILTER_FLAG_NEW_LISTENER;
+}
+
+size_t seccomp_program_size(const struct seccomp_program *prog)
+{
+    return offsetof(struct seccomp_program, insn) +
+           prog->len * sizeof(prog->insn[0]);
 }
 
 int seccomp_load(const struct seccomp_program *prog, int *listener,
@@ -112,7 +118,8 @@ int seccomp_load(const struct seccomp_program *prog, int *listener,
         return load_error(prog, err);
     if (ret && !listener)
         return error_set(err, ESRCH,
-                         "seccomp: thread %ld has filters of its own", ret);
+                         "linux.seccomp: thread %ld has filters of its own",
+                         ret);
     if (listener)
         *listener = (int)ret;
     return 0;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/seccomp.h>
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
@@ -81,14 +82,23 @@ int filter_compile(struct arena *a, const struct spec *spec,
                    const struct seccomp_program **out, struct error *err)
 {
     const struct spec_seccomp *s = spec->linux_.seccomp;
-    struct seccomp_program *p;
+    struct seccomp_profile profile;
+    struct seccomp_program full; /* 32 KiB, most of it never touched */
+    size_t size;
+    int e;
 
     *out = NULL;
     if (!s)
         return 0;
-    p = arena_alloc(a, sizeof(*p));
-    *out = p;
-    return seccomp_compile(&s->profile, p, err);
+    profile = s->profile;
+    if (!s->has_flags) /* as runc and crun have it */
+        profile.flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    e = seccomp_compile(&profile, &full, err);
+    if (e)
+        return e;
+    size = seccomp_program_size(&full);
+    *out = memcpy(arena_alloc(a, size), &full, size);
+    return 0;
 }
 
 /* --- the state --- */

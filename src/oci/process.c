@@ -382,7 +382,7 @@ static int load_filter(struct launch *l, struct error *err)
         seccomp_load(l->seccomp, l->seccomp->notify ? &listener : NULL, err);
 
     if (e)
-        return error_prefix(err, "linux.seccomp");
+        return e;
     if (listener < 0)
         return 0;
     if (!sync_send(l->sync, SYNC_SECCOMP, 0, listener))

@@ -152,6 +152,7 @@ struct spec_intel_rdt {
 
 struct spec_seccomp {
     struct seccomp_profile profile;
+    unsigned has_flags; /* 1: they stand there, be it as [] */
     const char *listener_path, *listener_metadata;
 };
 

@@ -387,6 +387,30 @@ static void unknown_flags_are_named(void)
     CHECK(strstr(err.msg, "linux.seccomp.flags"));
 }
 
+static void do_copy(void)
+{
+    const char *name = "uname";
+    const struct seccomp_rule rule = {&name, 1, SECCOMP_ACT_ERRNO, EDOM};
+    const struct seccomp_profile p = {
+        .action = SECCOMP_ACT_ALLOW, .rules = &rule, .rule_count = 1};
+    struct seccomp_program prog, *copy;
+    struct error err;
+
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (seccomp_compile(&p, &prog, &err))
+        _exit(99);
+    copy = malloc(seccomp_program_size(&prog));
+    memcpy(copy, &prog, seccomp_program_size(&prog));
+    if (seccomp_load(copy, NULL, &err))
+        _exit(98);
+    _exit(syscall(SYS_uname, 0) == -1 && errno == EDOM ? 0 : 1);
+}
+
+static void a_copy_of_what_is_used_can_be_loaded(void)
+{
+    CHECK(exits(child(do_copy), 0));
+}
+
 int main(void)
 {
     RUN(actions_do_what_they_say);
@@ -400,5 +424,6 @@ int main(void)
     RUN(the_kernel_is_asked_what_it_knows);
     RUN(a_filter_needs_no_new_privileges);
     RUN(unknown_flags_are_named);
+    RUN(a_copy_of_what_is_used_can_be_loaded);
     return test_status();
 }
