@@ -238,7 +238,9 @@ static const struct verb verbs[] = {
     {"power", "", "press its power button", NULL},
     {"reset", "", "as its reset button does", NULL},
     {"quit", "", "end it at once", NULL},
-    {"snapshot", "dir", "save it to the new folder DIR; it goes on",
+    {"snapshot", "dir --live",
+     "save it to the new folder DIR; it goes on, or with\n"
+     "                        --live, runs while its memory is written",
      show_fields},
     {"fork", "count ?prefix --publish",
      "COUNT running copies, named NAME-1 and so on, or\n"

@@ -462,6 +462,7 @@ static const struct machine_step machine_steps[] = {
     {"console", step_console, unstep_console, true},
     {"control socket", ctl_init, ctl_fini, true},
     {"forks", step_nothing, machine_fork_fini, true},
+    {"live snapshots", step_nothing, machine_save_live_fini, true},
     {"devices", step_nothing, unstep_devices},
     {"legacy devices", step_legacy, NULL},
     {"PCI", step_pci, NULL},

@@ -209,10 +209,51 @@ static void snapshot_work(struct machine *m, struct machine_work *w)
     free(cw);
 }
 
+struct ctl_live {
+    struct live_done done;
+    struct ctl *ctl;
+    struct ctl_client *client;
+};
+
+static void live_done(struct live_done *d, uint64_t stopped_ns,
+                      const struct error *err)
+{
+    struct ctl_live *cl = container_of(d, struct ctl_live, done);
+    struct json_object *o;
+
+    if (ctl_alive(cl->ctl, cl->client)) {
+        if (err->code) {
+            ctl_refuse(cl->client, "%s", err->msg);
+        } else {
+            o = json_object_new_object();
+            json_object_object_add(o, "stopped_us", number(stopped_ns / 1000));
+            ctl_answer(cl->client, o);
+        }
+    }
+    free(cl);
+}
+
+static void snapshot_live(struct ctl_client *c, const char *dir)
+{
+    struct ctl_live *cl = calloc(1, sizeof(*cl));
+    struct error err;
+
+    if (!cl) {
+        ctl_refuse(c, "out of memory");
+        return;
+    }
+    *cl = (struct ctl_live){{live_done}, c->ctl, c};
+    c->busy = true;
+    if (!machine_save_live(c->ctl->m, dir, &cl->done, &err))
+        return;
+    ctl_refuse(c, "%s", err.msg);
+    free(cl);
+}
+
 static void do_snapshot(struct ctl_client *c, struct json_object *req)
 {
     struct ctl_work *w = calloc(1, sizeof(*w));
-    struct json_object *dir;
+    struct json_object *dir, *live;
 
     if (!json_object_object_get_ex(req, "dir", &dir) ||
         *json_object_get_string(dir) != '/') {
@@ -223,6 +264,12 @@ static void do_snapshot(struct ctl_client *c, struct json_object *req)
     if (c->ctl->m->det) {
         free(w);
         ctl_refuse(c, "a deterministic machine has no snapshots: record it");
+        return;
+    }
+    if (json_object_object_get_ex(req, "live", &live) &&
+        json_object_get_boolean(live)) {
+        free(w);
+        snapshot_live(c, json_object_get_string(dir));
         return;
     }
     if (w)

@@ -37,6 +37,7 @@
 #include "machine/fork.h"
 #include "machine/gdb.h"
 #include "machine/hold.h"
+#include "machine/live.h"
 #include "machine/machine.h"
 #include "machine/names.h"
 #include "machine/snapshot.h"
@@ -131,6 +132,7 @@ struct machine {
     struct machine_work *work;  /* park_lock */
     struct machine_work thaw;   /* thaw.c */
     atomic_int thaw_asked;      /* under way, or has failed */
+    struct machine_live *live;  /* live.h; device lock */
     struct machine_fork *forks; /* that have children; device lock */
     unsigned forked;            /* children ever */
     struct det *det;            /* NULL unless deterministic */

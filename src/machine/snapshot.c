@@ -44,19 +44,21 @@ static int fail(struct error *err, int e, const char *what, const char *dir)
 
 /* Pages [at, end), without those of zeroes; adds to the digest. */
 static int save_run(const struct guest_mem *mem, int fd, uint64_t at,
-                    uint64_t end, uint64_t *digest)
+                    uint64_t end, struct snapshot_job *j)
 {
     int rc = 0;
 
     while (at < end && !rc) {
         uint64_t from;
 
+        if (atomic_load(&j->stop))
+            return -ECANCELED;
         while (at < end && guest_page_is_zero(mem->ram + at))
             at += PAGE_SIZE;
         from = at;
         while (at < end && at - from < CHUNK &&
                !guest_page_is_zero(mem->ram + at)) {
-            *digest += hash64(at, mem->ram + at, PAGE_SIZE);
+            j->digest += hash64(at, mem->ram + at, PAGE_SIZE);
             at += PAGE_SIZE;
         }
         rc = fd_write_at(fd, mem->ram + from, at - from, from);
@@ -64,16 +66,15 @@ static int save_run(const struct guest_mem *mem, int fd, uint64_t at,
     return rc;
 }
 
-static int save_memory(struct machine *m, int dir, uint64_t *digest)
+static int save_memory(struct snapshot_job *j, const struct guest_mem *mem)
 {
     int fd =
-        openat(dir, "memory", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        openat(j->fd, "memory", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     uint64_t at = 0, end;
-    int rc = fd < 0 || ftruncate(fd, (off_t)m->mem.ram_size) ? -errno : 0;
+    int rc = fd < 0 || ftruncate(fd, (off_t)mem->ram_size) ? -errno : 0;
 
-    *digest = 0;
-    for (; !rc && guest_mem_data(&m->mem, &at, &end); at = end)
-        rc = save_run(&m->mem, fd, at, end, digest);
+    for (; !rc && guest_mem_data(mem, &at, &end); at = end)
+        rc = save_run(mem, fd, at, end, j);
     if (fd >= 0 && close(fd) && !rc)
         rc = -errno;
     return rc;
@@ -98,15 +99,14 @@ static void put_state(struct machine *m, struct state_writer *w, bool fork)
         disk_fork_save(&m->disk[i], w, i);
 }
 
-static void put_summary(struct machine *m, struct state_writer *w,
-                        uint64_t digest)
+static void put_summary(const struct snapshot_job *j)
 {
-    state_begin(w, "snapshot", 0, 1);
-    state_put(w, "time", clock_now(&m->clock));
-    state_put(w, "tsc_khz", m->cpu[0].cpu.tsc_khz);
-    state_put(w, "devices", m->devices);
-    state_put(w, "memory", digest);
-    state_end(w);
+    state_begin(j->w, "snapshot", 0, 1);
+    state_put(j->w, "time", j->time);
+    state_put(j->w, "tsc_khz", j->tsc_khz);
+    state_put(j->w, "devices", j->devices);
+    state_put(j->w, "memory", j->digest);
+    state_end(j->w);
 }
 
 static int write_state(struct state_writer *w, int fd, struct error *err)
@@ -125,19 +125,19 @@ static int write_state(struct state_writer *w, int fd, struct error *err)
     return rc ? fail(err, -rc, "writing", "the machine's state") : 0;
 }
 
-static struct state_writer *take_state(struct machine *m, bool fork,
-                                       struct error *err)
+static int take_state(struct machine *m, struct snapshot_job *j, bool fork,
+                      struct error *err)
 {
-    struct state_writer *w = state_writer_new();
-
-    if (!w) {
-        error_set(err, ENOMEM, "out of memory");
-        return NULL;
-    }
+    j->w = state_writer_new();
+    if (!j->w)
+        return error_set(err, ENOMEM, "out of memory");
     loop_lock(&m->loop);
-    put_state(m, w, fork);
+    put_state(m, j->w, fork);
+    j->time = clock_now(&m->clock);
     loop_unlock(&m->loop);
-    return w;
+    j->tsc_khz = m->cpu[0].cpu.tsc_khz;
+    j->devices = m->devices;
+    return 0;
 }
 
 /* Who copies an image while the machine stands still has all of it. */
@@ -160,92 +160,127 @@ static int refuse_disks(const struct machine *m, struct error *err)
     return 0;
 }
 
-static int save_files(struct machine *m, int dir, struct error *err)
+/* Written beside its place, then moved there: whole, or not at all. */
+static int folder_make(struct snapshot_job *j, const char *dir,
+                       struct error *err)
 {
-    struct state_writer *w = take_state(m, false, err);
-    uint64_t digest;
-    int rc, fd;
+    struct stat st;
 
-    if (!w)
-        return -err->code;
-    if (settle_disks(m, err)) {
-        state_writer_free(w);
-        return -err->code;
+    if (!lstat(dir, &st))
+        return error_set(err, EEXIST, "%s exists; give a new folder", dir);
+    if ((size_t)snprintf(j->tmp, sizeof(j->tmp), "%s.part-%d", dir,
+                         (int)getpid()) >= sizeof(j->tmp))
+        return error_set(err, ENAMETOOLONG, "%s: too long a name", dir);
+    memcpy(j->dir, dir, strlen(dir) + 1);
+    if (mkdir(j->tmp, 0700))
+        return fail(err, errno, "creating", dir);
+    j->fd = open(j->tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (j->fd >= 0)
+        return 0;
+    fail(err, errno, "opening", j->tmp);
+    rmdir(j->tmp);
+    return -err->code;
+}
+
+void snapshot_drop(struct snapshot_job *j)
+{
+    if (j->fd >= 0) {
+        unlinkat(j->fd, "memory", 0);
+        unlinkat(j->fd, "machine", 0);
+        rmdir(j->tmp);
+        close(j->fd);
     }
-    rc = save_memory(m, dir, &digest);
-    if (rc) {
-        state_writer_free(w);
+    j->fd = -1;
+    state_writer_free(j->w);
+    j->w = NULL;
+}
+
+int snapshot_begin(struct machine *m, struct snapshot_job *j, const char *dir,
+                   struct error *err)
+{
+    memset(j, 0, sizeof(*j));
+    j->fd = -1;
+    if (refuse_disks(m, err) || folder_make(j, dir, err))
+        return -err->code;
+    if (!take_state(m, j, false, err) && !settle_disks(m, err))
+        return 0;
+    snapshot_drop(j);
+    return -err->code;
+}
+
+static int save_files(struct snapshot_job *j, const struct guest_mem *mem,
+                      struct error *err)
+{
+    int rc = save_memory(j, mem), fd;
+
+    if (rc)
         return error_set(err, -rc, "memory: %s", strerror(-rc));
-    }
-    put_summary(m, w, digest);
-    fd = openat(dir, "machine", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    put_summary(j);
+    fd =
+        openat(j->fd, "machine", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     rc = fd < 0 ? fail(err, errno, "creating", "machine")
-                : write_state(w, fd, err);
+                : write_state(j->w, fd, err);
     if (fd >= 0 && close(fd) && !rc)
         rc = fail(err, errno, "writing", "machine");
-    state_writer_free(w);
     return rc;
 }
 
-/* Written beside its place, then moved there: whole, or not at all. */
+int snapshot_finish(struct snapshot_job *j, const struct guest_mem *mem,
+                    struct error *err)
+{
+    int rc = save_files(j, mem, err);
+
+    if (!rc && rename(j->tmp, j->dir))
+        rc = fail(err, errno, "creating", j->dir);
+    if (!rc) {
+        close(j->fd);
+        j->fd = -1; /* so that the files stay */
+    }
+    snapshot_drop(j);
+    return rc;
+}
+
 int snapshot_save(struct machine *m, const char *dir, struct error *err)
 {
-    char tmp[4096];
-    struct stat st;
-    int fd, rc;
+    struct snapshot_job *j = malloc(sizeof(*j));
+    int rc;
 
-    if (refuse_disks(m, err))
-        return -err->code;
-    if (!lstat(dir, &st))
-        return error_set(err, EEXIST, "%s exists; give a new folder", dir);
-    if ((size_t)snprintf(tmp, sizeof(tmp), "%s.part-%d", dir, (int)getpid()) >=
-        sizeof(tmp))
-        return error_set(err, ENAMETOOLONG, "%s: too long a name", dir);
-    if (mkdir(tmp, 0700))
-        return fail(err, errno, "creating", dir);
-    fd = open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    rc = fd < 0 ? fail(err, errno, "opening", tmp) : save_files(m, fd, err);
-    if (!rc && rename(tmp, dir))
-        rc = fail(err, errno, "creating", dir);
-    if (rc && fd >= 0) {
-        unlinkat(fd, "memory", 0);
-        unlinkat(fd, "machine", 0);
-        rmdir(tmp);
-    }
-    if (fd >= 0)
-        close(fd);
+    if (!j)
+        return error_set(err, ENOMEM, "out of memory");
+    rc = snapshot_begin(m, j, dir, err);
+    if (!rc)
+        rc = snapshot_finish(j, &m->mem, err);
+    free(j);
     return rc;
 }
 
 int snapshot_settle(struct machine *m, struct error *err)
 {
-    struct state_writer *w = take_state(m, false, err);
+    struct snapshot_job j = {.fd = -1};
 
-    if (!w)
+    if (take_state(m, &j, false, err))
         return -err->code;
-    state_writer_free(w);
+    snapshot_drop(&j);
     return 0;
 }
 
 int snapshot_save_state(struct machine *m, struct error *err)
 {
-    struct state_writer *w = take_state(m, true, err);
+    struct snapshot_job j = {.fd = -1};
     int fd;
 
-    if (!w)
+    if (take_state(m, &j, true, err))
         return -err->code;
-    put_summary(m, w, 0);
+    put_summary(&j);
     fd = memfd_create("machine-state", MFD_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
         fail(err, errno, "creating", "the machine's state");
-    else if (!write_state(w, fd, err)) {
-        state_writer_free(w);
-        return fd;
-    }
-    if (fd >= 0)
+    } else if (write_state(j.w, fd, err)) {
         close(fd);
-    state_writer_free(w);
-    return -err->code;
+        fd = -1;
+    }
+    snapshot_drop(&j);
+    return fd < 0 ? -err->code : fd;
 }
 
 /* --- opening --- */

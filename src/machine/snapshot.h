@@ -11,6 +11,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "machine/config.h"
 
 struct machine;
@@ -23,6 +25,26 @@ struct snapshot;
  */
 int snapshot_save(struct machine *m, const char *dir,
                   struct error *err) must_check;
+
+/* The same in two halves; nobody but these functions looks into it. */
+struct snapshot_job {
+    char dir[4096], tmp[4096]; /* the folder, and what it is called before */
+    int fd;                    /* the folder; -1: nothing to remove */
+    struct state_writer *w;
+    uint64_t time, digest;
+    uint32_t tsc_khz;
+    unsigned devices;
+    atomic_bool stop; /* anybody: finish() ends soon, with -ECANCELED */
+};
+
+/* As snapshot_save(), all but RAM. Then finish or drop it, if there is one. */
+int snapshot_begin(struct machine *m, struct snapshot_job *j, const char *dir,
+                   struct error *err) must_check;
+/* Any thread; mem: RAM as it was then, which nobody writes. */
+int snapshot_finish(struct snapshot_job *j, const struct guest_mem *mem,
+                    struct error *err) must_check;
+void snapshot_drop(struct snapshot_job *j);
+
 /* The state file alone, into a new file without a name; its descriptor. */
 int snapshot_save_state(struct machine *m, struct error *err) must_check;
 
