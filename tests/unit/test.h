@@ -18,7 +18,7 @@
 #include <string.h>
 
 static int test_failed, test_failures;
-static const char *test_skipped;
+static const char *test_skipped __attribute__((unused));
 
 #define CHECK(cond)                                                            \
     do {                                                                       \
