@@ -42,6 +42,9 @@ static const struct option_spec global_options[] = {
 };
 
 const struct oci_command oci_commands[] = {
+    {"checkpoint", "write a running container to files",
+     "[--image-path DIR] [OPTIONS] ID", oci_checkpoint_options,
+     sizeof(struct oci_checkpoint_args), 1, 1, false, oci_checkpoint},
     {"create", "make a container out of a bundle",
      "[--bundle DIR] [OPTIONS] ID", oci_create_options,
      sizeof(struct container_options), 1, 1, false, oci_create, true},
@@ -62,6 +65,9 @@ const struct oci_command oci_commands[] = {
     {"pause", "freeze a container", "ID", NULL, 0, 1, 1, false, oci_pause},
     {"ps", "the processes in a container", "[--format json] ID [PS OPTIONS]",
      oci_ps_options, sizeof(struct oci_list_args), 1, WORDS_MAX, true, oci_ps},
+    {"restore", "a container out of what checkpoint wrote",
+     "[--image-path DIR] [--bundle DIR] [OPTIONS] ID", oci_restore_options,
+     sizeof(struct oci_checkpoint_args), 1, 1, false, oci_restore},
     {"resume", "let a frozen container go on", "ID", NULL, 0, 1, 1, false,
      oci_resume},
     {"run", "make a container, start it, wait for it, remove it",

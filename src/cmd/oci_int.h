@@ -72,6 +72,12 @@ struct oci_update_args {
     struct cgroup_limits limits;
 };
 
+struct oci_checkpoint_args {
+    struct checkpoint_options k;
+    struct container_options o; /* restore alone */
+    const char *cgroups_mode;
+};
+
 struct oci_events_args {
     bool stats;
     const char *interval;
@@ -82,6 +88,8 @@ struct oci_spec_args {
     bool rootless;
 };
 
+int oci_checkpoint(const struct oci_call *c, struct error *err);
+int oci_restore(const struct oci_call *c, struct error *err);
 int oci_create(const struct oci_call *c, struct error *err);
 int oci_run(const struct oci_call *c, struct error *err);
 int oci_start(const struct oci_call *c, struct error *err);
@@ -101,4 +109,5 @@ int oci_features(const struct oci_call *c, struct error *err);
 extern const struct option_spec oci_create_options[], oci_run_options[],
     oci_exec_options[], oci_kill_options[], oci_delete_options[],
     oci_list_options[], oci_ps_options[], oci_update_options[],
-    oci_events_options[], oci_spec_options[];
+    oci_events_options[], oci_spec_options[], oci_checkpoint_options[],
+    oci_restore_options[];

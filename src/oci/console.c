@@ -45,7 +45,7 @@ int console_connect(const char *path, struct error *err)
 }
 
 /* As containerd's and conmon's receivers expect it: the name, with the fd. */
-static int send_master(int sock, int master, struct error *err)
+int console_send(int sock, int master, struct error *err)
 {
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
@@ -144,7 +144,7 @@ int console_open(struct launch *l, int root, struct error *err)
     if (!e && !l->joins)
         e = bind_console(root, slave, err);
     if (!e)
-        e = send_master(l->console_socket, master, err);
+        e = console_send(l->console_socket, master, err);
     close(master);
     if (!e)
         e = become_ours(slave, err);

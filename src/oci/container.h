@@ -63,3 +63,23 @@ int container_pause(const char *root, const char *id, bool paused,
 int container_update(const char *root, const char *id,
                      const struct cgroup_limits *limits,
                      struct error *err) must_check;
+
+/* What checkpoint and restore share; NULL and false: not given. */
+struct checkpoint_options {
+    const char *images, *work, *parent, *criu;
+    const char *lsm_profile, *lsm_mount_context;
+    bool leave_running, pre_dump, tcp_established, tcp_skip_in_flight;
+    bool ext_unix_sk, shell_job, file_locks, auto_dedup, link_remap;
+};
+
+/*
+ * Writes a running container to a folder, by CRIU, and removes it, unless it
+ * is to go on (leave_running, pre_dump).
+ */
+int container_checkpoint(const char *root, const char *id,
+                         const struct checkpoint_options *k,
+                         struct error *err) must_check;
+/* The way back. Otherwise as container_run(). */
+int container_restore(const struct container_options *o,
+                      const struct checkpoint_options *k, int *status,
+                      struct error *err) must_check;

@@ -347,8 +347,8 @@ static int prepare(struct making *m, bool with_start, struct error *err)
     return console_choose(l, m->o, &m->relay, err);
 }
 
-int making_create(struct making *m, const struct container_options *o,
-                  bool with_start, struct error *err)
+int making_begin(struct making *m, const struct container_options *o,
+                 bool with_start, struct error *err)
 {
     int e;
 
@@ -360,8 +360,14 @@ int making_create(struct making *m, const struct container_options *o,
     e = prepare(m, with_start, err);
     if (!e)
         e = make_state(m, err);
-    if (!e)
-        e = make_cgroup(m, err);
+    return e ? e : make_cgroup(m, err);
+}
+
+int making_create(struct making *m, const struct container_options *o,
+                  bool with_start, struct error *err)
+{
+    int e = making_begin(m, o, with_start, err);
+
     if (!e && with_start)
         e = listen_for_start(m, err);
     if (!e)

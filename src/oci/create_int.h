@@ -26,6 +26,9 @@ struct making {
  */
 int making_create(struct making *m, const struct container_options *o,
                   bool with_start, struct error *err) must_check;
+/* The first half of it: config, state, cgroups; no process yet. */
+int making_begin(struct making *m, const struct container_options *o,
+                 bool with_start, struct error *err) must_check;
 /* Kills, removes, runs poststop hooks. */
 void making_undo(struct making *m);
 /* Closes; what was made stays. */
@@ -53,6 +56,8 @@ int filter_compile(struct arena *a, const struct spec *spec,
  * that its terminal's master comes from. Its status as of a shell.
  */
 int run_wait(pid_t pid, int relay, struct error *err) must_check;
+/* The rest of a run: waits unless it is detached, and removes. */
+int run_to_end(struct making *m, int *status, struct error *err) must_check;
 /* Before the process is made: signals wait until run_wait(). */
 void run_hold_signals(void);
 

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "oci/launch.h"
@@ -58,6 +60,39 @@ static int create_container_hooks(struct launch *l, struct error *err)
 {
     return hooks_run(&l->spec->hooks.kind[HOOK_CREATE_CONTAINER],
                      "createContainer", l->c, STATE_CREATED, false, err);
+}
+
+/*
+ * The three descriptors that come from outside: what is the host's /dev/null
+ * becomes the container's own, as nothing else of the host's file systems
+ * shall stay open (and CRIU could not save it); the rest is the user's.
+ */
+static int own_stdio(struct launch *l, struct error *err)
+{
+    const dev_t null = makedev(1, 3);
+    struct stat st;
+    int fd, own;
+
+    if (!l->process)
+        return 0;
+    for (fd = 0; fd < 3; fd++) {
+        if (fstat(fd, &st))
+            continue;
+        if (!S_ISCHR(st.st_mode) || st.st_rdev != null) {
+            /* A file system that is read-only, or not ours: as it is. */
+            if (fchown(fd, l->process->user.uid, (gid_t)-1) && errno == EBADF)
+                return error_set(err, errno, "descriptor %d: %s", fd,
+                                 strerror(errno));
+            continue;
+        }
+        own = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (own >= 0 && !fstat(own, &st) && S_ISCHR(st.st_mode) &&
+            st.st_rdev == null)
+            dup2(own, fd);
+        if (own >= 0)
+            close(own);
+    }
+    return 0;
 }
 
 /* The `start` that comes takes the runtime's place. */
@@ -128,21 +163,38 @@ static int final_affinity(struct launch *l, struct error *err)
 typedef int (*step)(struct launch *l, struct error *err);
 
 /* A container's first process. */
+/* clang-format off */
 static const step first_steps[] = {
-    enter_cgroup,           begin,
-    rootfs_mount,           mounted,
-    create_container_hooks, rootfs_enter,
-    check_program,          await_start,
-    check_process,          start_container_hooks,
-    process_prepare,        process_become,
+    enter_cgroup,
+    begin,
+    rootfs_mount,
+    mounted,
+    create_container_hooks,
+    rootfs_enter,
+    own_stdio,
+    check_program,
+    await_start,
+    check_process,
+    start_container_hooks,
+    process_prepare,
+    process_become,
     process_exec,
 };
 
 /* One more, of `exec`. */
 static const step exec_steps[] = {
-    enter_cgroup,  begin,           join_console,   final_affinity, await_start,
-    check_process, process_prepare, process_become, process_exec,
+    enter_cgroup,
+    begin,
+    join_console,
+    own_stdio,
+    final_affinity,
+    await_start,
+    check_process,
+    process_prepare,
+    process_become,
+    process_exec,
 };
+/* clang-format on */
 
 int launch_child(struct launch *l)
 {

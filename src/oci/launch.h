@@ -91,6 +91,8 @@ void rootfs_sources_close(struct launch *l);
 
 /* A terminal in the container's devpts, its master sent; it becomes ours. */
 int console_open(struct launch *l, int root, struct error *err) must_check;
+/* A terminal's master to that socket. */
+int console_send(int sock, int master, struct error *err) must_check;
 /* Connects to the socket that a master shall go to. */
 int console_connect(const char *path, struct error *err) must_check;
 

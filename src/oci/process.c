@@ -375,25 +375,6 @@ static void make_cwd(const struct spec_process *p)
     free(path);
 }
 
-static int load_filter(struct launch *l, struct error *err)
-{
-    int listener = -1;
-    int e =
-        seccomp_load(l->seccomp, l->seccomp->notify ? &listener : NULL, err);
-
-    if (e)
-        return e;
-    if (listener < 0)
-        return 0;
-    if (!sync_send(l->sync, SYNC_SECCOMP, 0, listener))
-        return error_set(err, EPIPE,
-                         "linux.seccomp: nobody takes the "
-                         "listener");
-    close(listener);
-    /* Whoever answers has it before the first call needs an answer. */
-    return sync_expect(l->sync, SYNC_GO, NULL, err);
-}
-
 /* --- exec --- */
 
 static const char *env_get(const struct json_strings *env, const char *name)
@@ -499,12 +480,12 @@ int process_become(struct launch *l, struct error *err)
         e = process_reaper(l, err);
     /* Without that, a filter needs a capability that goes with the others. */
     if (!e && l->seccomp && !nnp)
-        e = load_filter(l, err);
+        e = process_load_filter(l, err);
     if (!e)
         e = set_caps_and_user(l, err);
     if (!e)
         e = enter_cwd(p, err);
-    return !e && l->seccomp && nnp ? load_filter(l, err) : e;
+    return !e && l->seccomp && nnp ? process_load_filter(l, err) : e;
 }
 
 /* execvpe(), with the container's PATH, and telling why. */

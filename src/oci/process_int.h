@@ -9,6 +9,8 @@
 
 /* A list of CPUs ("0-3,8") for the caller; NULL or "": as it is. */
 int process_affinity(const char *cpus, struct error *err) must_check;
+/* listener.c: l->seccomp, for good; its listener to the runtime. */
+int process_load_filter(struct launch *l, struct error *err) must_check;
 /* Is there the program that process_exec() would start? -ENOENT, -EACCES. */
 int process_find(struct launch *l, struct error *err) must_check;
 /* With l->reaper: goes on as the program's process, and stays behind as pid 1.

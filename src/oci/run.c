@@ -208,18 +208,10 @@ static void tell_limits(struct making *m)
               (unsigned long long)l->memory.limit / MiB);
 }
 
-static int run(struct making *m, int *status, struct error *err)
+int run_to_end(struct making *m, int *status, struct error *err)
 {
-    int e = start_process(m->l.sync, &m->c, &m->spec, err);
+    int e;
 
-    if (!e)
-        e = poststart_hooks(&m->c, &m->spec);
-    if (e) {
-        making_undo(m);
-        return e;
-    }
-    close(m->l.sync);
-    m->l.sync = -1;
     *status = 0;
     if (m->o->detach) {
         making_end(m);
@@ -234,6 +226,21 @@ static int run(struct making *m, int *status, struct error *err)
     }
     making_end(m);
     return e;
+}
+
+static int run(struct making *m, int *status, struct error *err)
+{
+    int e = start_process(m->l.sync, &m->c, &m->spec, err);
+
+    if (!e)
+        e = poststart_hooks(&m->c, &m->spec);
+    if (e) {
+        making_undo(m);
+        return e;
+    }
+    close(m->l.sync);
+    m->l.sync = -1;
+    return run_to_end(m, status, err);
 }
 
 int container_run(const struct container_options *o, int *status,

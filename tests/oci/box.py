@@ -50,6 +50,7 @@ class Box:
         self.name = os.path.basename(self.d)
         self.root = self.d + "/state"
         self.rootfs = self.d + "/rootfs"
+        self.out = self.d + "/out"
         self.mounts = mounts()
         self.make_rootfs()
         self.config = self.default()
@@ -122,7 +123,7 @@ class Box:
 
     def leave(self, *args):
         """A command whose process goes on, with its output in a file."""
-        with open(self.d + "/out", "wb") as out:
+        with open(self.out, "wb") as out:
             p = subprocess.run([PROGRAM, "--root", self.root] + list(args),
                                cwd=self.d, stdin=subprocess.DEVNULL,
                                stdout=out, stderr=out, timeout=60)
@@ -135,7 +136,7 @@ class Box:
         self.must("start", ident)
 
     def output(self):
-        with open(self.d + "/out", encoding="utf-8") as f:
+        with open(self.out, encoding="utf-8") as f:
             return f.read()
 
     def state(self, ident="c"):
