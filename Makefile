@@ -190,7 +190,7 @@ install: all
 	install -D -m 755 $(BUILD)/ringfence-oci $(DESTDIR)$(PREFIX)/bin/ringfence-oci
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 doc/ringfence.1 doc/ringfence-boot.1 doc/ringfence-compare.1 doc/ringfence-ctl.1 doc/ringfence-top.1 \
-	    doc/ringfence-surface.1 \
+	    doc/ringfence-surface.1 doc/ringfence-oci.1 \
 	    $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:

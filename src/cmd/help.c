@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/oci.h"
 #include "cmd/options.h"
 
 static int cmd_version(int argc, char **argv)
@@ -88,14 +89,18 @@ static void help_overview(void)
     const struct command *c;
 
     puts("Ringfence runs a Linux kernel in a virtual machine, in an ordinary\n"
-         "process: no /dev/kvm, no kernel module, no root.\n\n"
-         "usage: ringfence COMMAND [OPTION]...\n");
+         "process: no /dev/kvm, no kernel module, no root. Or a program in a\n"
+         "container, also for podman and containerd.\n\n"
+         "usage: ringfence COMMAND [OPTION]...\n\nVirtual machines:");
     for (c = commands; c->name; c++)
-        printf("  %-10s%s\n", c->name, c->summary);
+        printf("  %-10s %s\n", c->name, c->summary);
+    puts("\nContainers:");
+    oci_print_commands();
     puts("\nTo begin with:\n"
          "  ringfence doctor                  what works here\n"
          "  ringfence boot --kernel vmlinuz   boot a kernel\n"
-         "  ringfence help boot               all about booting");
+         "  ringfence help boot               all about booting\n"
+         "  ringfence run --rootfs DIR -- sh  a shell in a container");
 }
 
 int cmd_help(int argc, char **argv)
@@ -107,6 +112,8 @@ int cmd_help(int argc, char **argv)
         return EXIT_OK;
     }
     c = command_find(argv[0]);
+    if (!c && oci_help(argv[0]))
+        return EXIT_OK;
     if (!c)
         return command_unknown(argv[0]);
     c->help();

@@ -45,6 +45,8 @@ const struct oci_command oci_commands[] = {
     {"checkpoint", "write a running container to files",
      "[--image-path DIR] [OPTIONS] ID", oci_checkpoint_options,
      sizeof(struct oci_checkpoint_args), 1, 1, false, oci_checkpoint},
+    {"chroot", "the plainest fence: another root, for a program or a shell",
+     "DIR [PROGRAM [ARGS]...]", NULL, 0, 1, WORDS_MAX, true, oci_chroot},
     {"create", "make a container out of a bundle",
      "[--bundle DIR] [OPTIONS] ID", oci_create_options,
      sizeof(struct container_options), 1, 1, false, oci_create, true},

@@ -90,6 +90,7 @@ struct oci_spec_args {
 
 int oci_checkpoint(const struct oci_call *c, struct error *err);
 int oci_restore(const struct oci_call *c, struct error *err);
+int oci_chroot(const struct oci_call *c, struct error *err);
 int oci_create(const struct oci_call *c, struct error *err);
 int oci_run(const struct oci_call *c, struct error *err);
 int oci_start(const struct oci_call *c, struct error *err);

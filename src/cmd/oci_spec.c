@@ -65,6 +65,11 @@ int oci_features(const struct oci_call *c, struct error *err)
     return 0;
 }
 
+int oci_chroot(const struct oci_call *c, struct error *err)
+{
+    return container_chroot(c->word[0], c->word + 1, err);
+}
+
 /* --- run --- */
 
 static int wish_limits(const struct oci_run_args *a, struct spec_wish *w,

@@ -83,3 +83,10 @@ int container_checkpoint(const char *root, const char *id,
 int container_restore(const struct container_options *o,
                       const struct checkpoint_options *k, int *status,
                       struct error *err) must_check;
+
+/*
+ * Another root, and nothing else, for a program (NULL: a shell). Comes back
+ * only with an error.
+ */
+int container_chroot(const char *dir, char **argv,
+                     struct error *err) must_check;

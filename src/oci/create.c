@@ -168,15 +168,20 @@ static int make_cgroup(struct making *m, struct error *err)
     const struct spec_linux *s = &m->spec.linux_;
     const char *path = s->cgroups_path;
     struct cgroup_limits limits = {0};
+    bool host_root = !geteuid() && is_host_userns();
     struct cgroup_host host;
-    int e = cgroup_host_read(&host, path && path[0] && path[0] != '/', err);
+    int e;
 
+    /* A user's own cgroup is the only place where he may make one. */
+    if (!host_root && !(path && path[0]))
+        path = m->c.id;
+    e = cgroup_host_read(&host, path && path[0] && path[0] != '/', err);
     if (e)
         return e;
     if (s->resources)
         limits = *s->resources;
     /* Devices are not for users to hand out; nor can they be opened there. */
-    limits.device_defaults = !geteuid() && is_host_userns();
+    limits.device_defaults = host_root;
     if (!limits.device_defaults)
         limits.devices = 0;
     e = cgroup_find(&m->c.cgroup, &host, path, m->c.id, err);
@@ -298,7 +303,20 @@ static int follow(struct making *m, struct error *err)
     return e ? e : sync_expect(m->l.sync, SYNC_READY, NULL, err);
 }
 
-static int make_process(struct making *m, struct error *err)
+/*
+ * Some kernels kill a process at birth if it is born into a cgroup whose
+ * parent, or the runtime's own, was once killed as a whole.
+ */
+static bool killed_at_birth(struct making *m)
+{
+    int status;
+
+    return m->l.cloned && !m->l.born_outside &&
+           waitpid(m->pid, &status, WNOHANG) == m->pid && WIFSIGNALED(status) &&
+           WTERMSIG(status) == SIGKILL;
+}
+
+static int try_process(struct making *m, struct error *err)
 {
     int e = rootfs_sources(&m->l, err);
 
@@ -317,6 +335,19 @@ static int make_process(struct making *m, struct error *err)
     if (!e)
         e = follow(m, err);
     return e ? e : pid_file_write(m->o->pid_file, m->pid, err);
+}
+
+static int make_process(struct making *m, struct error *err)
+{
+    int e = try_process(m, err);
+
+    if (e != -EPIPE || m->pid <= 0 || !killed_at_birth(m))
+        return e;
+    m->pid = 0;
+    close(m->l.sync);
+    m->l.sync = -1;
+    m->l.born_outside = true;
+    return try_process(m, err);
 }
 
 static int prepare(struct making *m, bool with_start, struct error *err)

@@ -37,12 +37,13 @@ struct launch {
     unsigned preserve_fds; /* from 3 on */
     bool listen_fds;       /* they are systemd's: LISTEN_PID is set */
     bool no_pivot, no_new_keyring;
-    bool reaper;      /* pid 1 is ours, the program its child */
-    bool joins;       /* exec: into a running container */
-    int joined_pidfd; /* exec: whose namespaces */
-    unsigned made;    /* CLONE_NEW* of what is new */
-    bool in_userns;   /* not the host's user namespace */
-    bool cloned;      /* born in its v2 cgroup */
+    bool reaper;       /* pid 1 is ours, the program its child */
+    bool joins;        /* exec: into a running container */
+    int joined_pidfd;  /* exec: whose namespaces */
+    unsigned made;     /* CLONE_NEW* of what is new */
+    bool in_userns;    /* not the host's user namespace */
+    bool cloned;       /* born in its v2 cgroup */
+    bool born_outside; /* it shall not be */
     struct rootfs *rootfs_state;
     const char **env; /* by process_become() */
 };

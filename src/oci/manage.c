@@ -77,12 +77,19 @@ int container_remove(struct container *c, struct error *err)
     bool have_config = !config_read(c, &spec, &hook_err);
     int e = 0;
 
-    if (c->cgroup.count)
+    /*
+     * Without a process of ours, who is in that cgroup is not ours to kill:
+     * create may have ended before it saw that the cgroup was taken.
+     */
+    if (c->cgroup.count && c->state.pid)
         e = cgroup_kill(&c->cgroup, err);
     if (!e)
         e = await_end(c, err);
-    if (!e && c->cgroup.count)
+    if (!e && c->cgroup.count) {
         e = cgroup_remove(&c->cgroup, err);
+        if (e == -EBUSY && !c->state.pid)
+            e = 0;
+    }
     if (e)
         return e;
     /* Failing ones are warnings, and the removal goes on. */

@@ -29,9 +29,9 @@ def equal(a, b, what):
         raise AssertionError(f"{what}: {a!r} is not {b!r}")
 
 
-def mounts():
+def mounts(name):
     with open("/proc/self/mountinfo", encoding="utf-8") as f:
-        return len(f.readlines())
+        return [l for l in f if name in l]
 
 
 def cgroups(name):
@@ -51,7 +51,6 @@ class Box:
         self.root = self.d + "/state"
         self.rootfs = self.d + "/rootfs"
         self.out = self.d + "/out"
-        self.mounts = mounts()
         self.make_rootfs()
         self.config = self.default()
 
@@ -166,8 +165,7 @@ class Box:
         left = []
         if os.path.isdir(self.root) and os.listdir(self.root):
             left.append(f"states {os.listdir(self.root)}")
-        if mounts() != self.mounts:
-            left.append("mounts")
+        left += mounts(self.name)
         left += cgroups(self.name)
         shutil.rmtree(self.d, ignore_errors=True)
         return ", ".join(left)
