@@ -34,6 +34,11 @@ void log_set_file(int fd, bool json)
     state.json = json;
 }
 
+int log_file(void)
+{
+    return state.fd;
+}
+
 void log_set_raw(bool raw)
 {
     state.raw = raw;

@@ -17,6 +17,7 @@ void log_set_level(enum log_level level);
  * {"level":...,"msg":...,"time":...}. A last word goes to both.
  */
 void log_set_file(int fd, bool json);
+int log_file(void); /* the descriptor; that of stderr by default */
 /*
  * Terminal in raw mode: end lines with CR LF. Called by io/console.
  */

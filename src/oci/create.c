@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -378,11 +379,25 @@ static int prepare(struct making *m, bool with_start, struct error *err)
     return console_choose(l, m->o, &m->relay, err);
 }
 
+void close_foreign(unsigned preserve)
+{
+    unsigned first = 3 + preserve, log = (unsigned)log_file();
+
+    if (log < first) {
+        syscall(SYS_close_range, first, ~0u, 0);
+        return;
+    }
+    if (log > first)
+        syscall(SYS_close_range, first, log - 1, 0);
+    syscall(SYS_close_range, log + 1, ~0u, 0);
+}
+
 int making_begin(struct making *m, const struct container_options *o,
                  bool with_start, struct error *err)
 {
     int e;
 
+    close_foreign(o->preserve_fds);
     memset(m, 0, sizeof(*m));
     m->o = o;
     m->c.dir = m->c.root_fd = m->relay = -1;

@@ -26,6 +26,11 @@ struct making {
  */
 int making_create(struct making *m, const struct container_options *o,
                   bool with_start, struct error *err) must_check;
+/*
+ * What the caller has left open, but for what is asked for: a container that
+ * waits for `start` would keep it open. Before anything of ours is open.
+ */
+void close_foreign(unsigned preserve);
 /* The first half of it: config, state, cgroups; no process yet. */
 int making_begin(struct making *m, const struct container_options *o,
                  bool with_start, struct error *err) must_check;

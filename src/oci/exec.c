@@ -246,6 +246,7 @@ int container_exec(const struct container_options *o,
     struct spec spec;
     int e;
 
+    close_foreign(o->preserve_fds);
     if (!o->detach)
         run_hold_signals();
     e = oci_state_open(&c, o->root, o->id, false, err);

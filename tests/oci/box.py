@@ -120,12 +120,12 @@ class Box:
         equal(rc, 0, f"{script}: {out}")
         return out.strip()
 
-    def leave(self, *args):
+    def leave(self, *args, **kw):
         """A command whose process goes on, with its output in a file."""
         with open(self.out, "wb") as out:
             p = subprocess.run([PROGRAM, "--root", self.root] + list(args),
                                cwd=self.d, stdin=subprocess.DEVNULL,
-                               stdout=out, stderr=out, timeout=60)
+                               stdout=out, stderr=out, timeout=60, **kw)
         equal(p.returncode, 0, self.output())
 
     def start(self, script="sleep 1000", ident="c"):
