@@ -174,6 +174,7 @@ bench:
 	tests/bench/programs
 	tests/bench/overhead
 	tests/bench/kvm
+	tests/bench/containers
 	tests/cgroup/run bench
 
 # What disks, snapshots, forks and boots cost; some minutes.
