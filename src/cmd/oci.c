@@ -32,7 +32,7 @@ static const struct option_spec global_options[] = {
      TEXT(oci_globals, log_level)},
     {"debug", NULL, NULL, "the same as --log-level debug",
      TEXT(oci_globals, debug)},
-    {"cgroup-manager", NULL, "NAME", "cgroupfs, the only one",
+    {"cgroup-manager", NULL, "NAME", "disabled: none are made [cgroupfs]",
      TEXT(oci_globals, cgroup_manager)},
     {"systemd-cgroup", NULL, NULL, "not here: says what to do instead",
      TEXT(oci_globals, systemd_cgroup)},
@@ -50,8 +50,10 @@ const struct oci_command oci_commands[] = {
     {"create", "make a container out of a bundle",
      "[--bundle DIR] [OPTIONS] ID", oci_create_options,
      sizeof(struct container_options), 1, 1, false, oci_create, true},
-    {"delete", "remove a container that has ended", "[--force] ID",
-     oci_delete_options, sizeof(bool), 1, 1, false, oci_delete},
+    {"delete", "remove a container that has ended",
+     "[--force] ID | --regex PATTERN",
+     oci_delete_options, sizeof(struct oci_delete_args), 1, 1, false,
+     oci_delete},
     {"events", "what containers use, and when they run out of memory",
      "[--stats] [--interval SECONDS] ID", oci_events_options,
      sizeof(struct oci_events_args), 1, 1, false, oci_events},
@@ -149,6 +151,11 @@ void oci_print_version(void)
     puts("ringfence version " RINGFENCE_VERSION "\nspec: " SPEC_VERSION);
 }
 
+bool oci_no_cgroup(const struct oci_globals *g)
+{
+    return g->cgroup_manager && !strcmp(g->cgroup_manager, "disabled");
+}
+
 /* --- messages --- */
 
 static int open_log(const struct oci_globals *g, struct error *err)
@@ -202,8 +209,9 @@ static int check_globals(const struct oci_globals *g, struct error *err)
                          "systemd does not make cgroups here: use cgroupfs "
                          "(podman: --cgroup-manager cgroupfs; containerd: "
                          "SystemdCgroup = false)");
-    if (manager && strcmp(manager, "cgroupfs"))
-        return error_set(err, EINVAL, "--cgroup-manager %s: give cgroupfs",
+    if (manager && strcmp(manager, "cgroupfs") && !oci_no_cgroup(g))
+        return error_set(err, EINVAL,
+                         "--cgroup-manager %s: give cgroupfs or disabled",
                          manager);
     return 0;
 }
@@ -252,12 +260,19 @@ static int call(const struct oci_globals *g, const struct oci_command *c,
     return e;
 }
 
+/* `--root DIR --version`: podman and scripts put their options before all. */
+static bool asks(const char *word, const char *name, const char *letter)
+{
+    return !strcmp(word, name) || !strcmp(word, letter);
+}
+
 /* How many words the global options take; the command stands behind them. */
 static int globals_end(int argc, char **argv)
 {
     int i = 0;
 
-    while (i < argc && argv[i][0] == '-') {
+    while (i < argc && argv[i][0] == '-' && !asks(argv[i], "--version", "-v") &&
+           !asks(argv[i], "--help", "-h")) {
         const struct option_spec *s;
         size_t dashes = strspn(argv[i], "-");
         bool value = false;
@@ -285,6 +300,15 @@ int oci_main(int argc, char **argv)
         return fail(&g, &err, EXIT_HOST);
     if (n == argc)
         return command_unknown("");
+    if (asks(argv[n], "--version", "-v"))
+        return oci_print_version(), EXIT_OK;
+    if (asks(argv[n], "--help", "-h")) {
+        puts("usage: ringfence [GLOBAL OPTIONS] COMMAND ...\n\nCommands:");
+        oci_print_commands();
+        puts("\nGlobal options:");
+        options_print(global_options);
+        return EXIT_OK;
+    }
     c = find(argv[n]);
     if (!c)
         return command_unknown(argv[n]);

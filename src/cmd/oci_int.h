@@ -16,6 +16,9 @@ struct oci_globals {
     bool systemd_cgroup, debug;
 };
 
+/* --cgroup-manager disabled */
+bool oci_no_cgroup(const struct oci_globals *g);
+
 /* One call of a command. */
 struct oci_call {
     const struct oci_globals *g;
@@ -56,6 +59,10 @@ struct oci_exec_args {
     const char *process, *cwd, *user, *apparmor, *label;
     bool terminal, no_new_privs;
     struct oci_list env, caps, gids;
+};
+
+struct oci_delete_args {
+    bool force, regex;
 };
 
 struct oci_kill_args {

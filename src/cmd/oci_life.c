@@ -3,7 +3,9 @@
  * oci_life.c - the life of a container: create, start, kill, delete...
  */
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
+#include <regex.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +86,9 @@ const struct option_spec oci_run_options[] = {
 
 const struct option_spec oci_delete_options[] = {
     {"force", "f", NULL, "kill it if it runs; no error if there is none",
-     .field = 0},
+     .field = offsetof(struct oci_delete_args, force)},
+    {"regex", NULL, NULL, "ID is a pattern: each container that it fits",
+     .field = offsetof(struct oci_delete_args, regex)},
     {0},
 };
 
@@ -100,6 +104,7 @@ int oci_create(const struct oci_call *c, struct error *err)
     struct container_options *o = c->options;
 
     o->root = c->g->root;
+    o->no_cgroup = oci_no_cgroup(c->g);
     o->id = c->word[0];
     return container_create(o, err);
 }
@@ -109,9 +114,47 @@ int oci_start(const struct oci_call *c, struct error *err)
     return container_start(c->g->root, c->word[0], err);
 }
 
+/* Goes on after one that fails; the last such failure is told at the end. */
+static int delete_fitting(const struct oci_call *c, const regex_t *re,
+                          struct error *err)
+{
+    const struct oci_delete_args *a = c->options;
+    struct arena arena = {0};
+    const char *root = c->g->root ? c->g->root : oci_state_root_default(&arena);
+    struct dirent **f = NULL;
+    int n = scandir(root, &f, NULL, alphasort), e = 0, i;
+
+    if (n < 0 && errno != ENOENT)
+        e = error_set(err, errno, "%s: %s", root, strerror(errno));
+    for (i = 0; i < n; i++) {
+        struct error one;
+
+        if (!oci_state_id_fault(f[i]->d_name) &&
+            !regexec(re, f[i]->d_name, 0, NULL, 0) &&
+            container_delete(root, f[i]->d_name, a->force, &one)) {
+            *err = one;
+            e = -one.code;
+        }
+        free(f[i]);
+    }
+    free(f);
+    arena_free(&arena);
+    return e;
+}
+
 int oci_delete(const struct oci_call *c, struct error *err)
 {
-    return container_delete(c->g->root, c->word[0], *(bool *)c->options, err);
+    const struct oci_delete_args *a = c->options;
+    regex_t re;
+    int e;
+
+    if (!a->regex)
+        return container_delete(c->g->root, c->word[0], a->force, err);
+    if (regcomp(&re, c->word[0], REG_EXTENDED | REG_NOSUB))
+        return error_set(err, EINVAL, "--regex %s: is no pattern", c->word[0]);
+    e = delete_fitting(c, &re, err);
+    regfree(&re);
+    return e;
 }
 
 int oci_pause(const struct oci_call *c, struct error *err)

@@ -184,6 +184,7 @@ int oci_run(const struct oci_call *c, struct error *err)
     int status = 0, e = check_way(c, err);
 
     a->o.root = c->g->root;
+    a->o.no_cgroup = oci_no_cgroup(c->g);
     a->o.id = c->word[0];
     a->o.init = a->init;
     if (!e && a->rootfs)

@@ -18,6 +18,8 @@
 /* How long to wait for processes to stop, and to die. */
 #define FREEZE_US 10000000u
 #define KILL_US   10000000u
+/* ...and how often to look before something must be in their way. */
+#define PATIENT_ROUNDS 12
 
 /* --- processes --- */
 
@@ -258,6 +260,29 @@ static int kill_round(struct cgroup *cg, unsigned *count, struct error *err)
     return rc;
 }
 
+/*
+ * On v1 somebody may have moved one of them into a frozen cgroup of his own,
+ * where SIGKILL waits. It is thawed by being moved back to ours.
+ */
+static void thaw_strays(struct cgroup *cg)
+{
+    struct cgroup_tree *t = cgroup_tree_of(cg, CGROUP_FREEZER);
+    struct error ignored;
+    unsigned count;
+    pid_t *pids;
+
+    if (!t || t->v2 || cgroup_tree_open(t) ||
+        cgroup_pids(cg, &pids, &count, &ignored))
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        char text[16];
+
+        snprintf(text, sizeof(text), "%d", (int)pids[i]);
+        (void)!cgroup_file_write(t->fd, "cgroup.procs", text);
+    }
+    free(pids);
+}
+
 /* At once, where the kernel can (v2 since 5.14). */
 static bool kill_at_once(struct cgroup *cg)
 {
@@ -268,10 +293,13 @@ static bool kill_at_once(struct cgroup *cg)
 
 int cgroup_kill(struct cgroup *cg, struct error *err)
 {
-    unsigned us = 20, budget = KILL_US, count = 1;
+    unsigned us = 20, budget = KILL_US, count = 1, rounds = 0;
 
     while (count) {
         int rc;
+
+        if (rounds++ == PATIENT_ROUNDS)
+            thaw_strays(cg);
 
         if (kill_at_once(cg)) {
             pid_t *pids;

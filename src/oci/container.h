@@ -19,6 +19,7 @@ struct container_options {
     const char *console_socket, *pid_file;
     unsigned preserve_fds;
     bool no_pivot, no_new_keyring, no_subreaper, detach, keep;
+    bool no_cgroup;          /* create, run: it stays in the caller's */
     bool init;               /* run alone: a first process of our own */
     bool ignore_paused;      /* exec alone */
     const char *cgroup;      /* exec alone: below the container's */

@@ -97,6 +97,9 @@ int filter_compile(struct arena *a, const struct spec *spec,
     e = seccomp_compile(&profile, &full, err);
     if (e)
         return e;
+    /* Who waits at that socket gets one, be there nothing to be told of. */
+    if (s->listener_path && s->listener_path[0])
+        full.notify = true;
     size = seccomp_program_size(&full);
     *out = memcpy(arena_alloc(a, size), &full, size);
     return 0;
@@ -351,6 +354,16 @@ static int make_process(struct making *m, struct error *err)
     return try_process(m, err);
 }
 
+/* systemd's sockets come first, and go on to the program. */
+static void listen_fds(struct launch *l, unsigned preserve)
+{
+    const char *text = getenv("LISTEN_FDS");
+    unsigned long n = text ? strtoul(text, NULL, 10) : 0;
+
+    l->listen_fds = n <= 65536 ? (unsigned)n : 0;
+    l->preserve_fds = l->listen_fds + preserve;
+}
+
 static int prepare(struct making *m, bool with_start, struct error *err)
 {
     struct launch *l = &m->l;
@@ -370,7 +383,7 @@ static int prepare(struct making *m, bool with_start, struct error *err)
     l->spec = &m->spec;
     l->process = m->spec.process;
     l->bundle = m->bundle;
-    l->preserve_fds = m->o->preserve_fds;
+    listen_fds(l, m->o->preserve_fds);
     l->no_pivot = m->o->no_pivot;
     l->no_new_keyring = m->o->no_new_keyring;
     l->reaper = m->o->init;
@@ -406,7 +419,7 @@ int making_begin(struct making *m, const struct container_options *o,
     e = prepare(m, with_start, err);
     if (!e)
         e = make_state(m, err);
-    return e ? e : make_cgroup(m, err);
+    return e || o->no_cgroup ? e : make_cgroup(m, err);
 }
 
 int making_create(struct making *m, const struct container_options *o,

@@ -45,7 +45,9 @@ void making_end(struct making *m);
  */
 int start_process(int sock, struct container *c, const struct spec *spec,
                   struct error *err) must_check;
-int poststart_hooks(struct container *c, const struct spec *spec);
+/* If one fails, the container has to go.        [runtime-spec, lifecycle 9] */
+int poststart_hooks(struct container *c, const struct spec *spec,
+                    struct error *err) must_check;
 
 /* Checks and opens what a terminal needs: l->console_socket. */
 int console_choose(struct launch *l, const struct container_options *o,

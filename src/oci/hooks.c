@@ -18,10 +18,29 @@
 #include "base/log.h"
 #include "oci/launch.h"
 
-static void hook_exec(const struct spec_hook *h, int in)
+/* Where an annotation of crun's users wants what hooks say. */
+static void hook_redirect(const struct container *c, const char *key, int to)
+{
+    const char *path = json_map_get(&c->state.annotations, key);
+    int fd;
+
+    if (!path)
+        return;
+    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0700);
+    if (fd < 0 || dup2(fd, to) < 0)
+        _exit(126);
+}
+
+/*
+ * Without an "env" a hook has the runtime's environment, as with runc and
+ * crun; but not inside of the container, where that is nobody's business.
+ */
+static void hook_exec(const struct spec_hook *h, const struct container *c,
+                      bool inside, int in)
 {
     const char *const none[] = {h->path, NULL};
-    const char *const empty[] = {NULL};
+    char *const empty[] = {NULL};
+    char *const *env = inside ? empty : environ;
     sigset_t all;
 
     sigemptyset(&all);
@@ -29,9 +48,13 @@ static void hook_exec(const struct spec_hook *h, int in)
     signal(SIGPIPE, SIG_DFL);
     if (dup2(in, 0) < 0)
         _exit(126);
+    if (!inside) {
+        hook_redirect(c, "run.oci.hooks.stdout", 1);
+        hook_redirect(c, "run.oci.hooks.stderr", 2);
+    }
     syscall(SYS_close_range, 3, ~0u, 0);
     execve(h->path, (char *const *)(h->args.count ? h->args.item : none),
-           (char *const *)(h->env.item ? h->env.item : empty));
+           h->env.item ? (char *const *)h->env.item : env);
     _exit(errno == ENOENT ? 127 : 126);
 }
 
@@ -74,8 +97,10 @@ static int hook_fault(const struct spec_hook *h, const char *name, unsigned i,
     if (WEXITSTATUS(status) == 127 && access(h->path, F_OK))
         return error_set(err, ENOENT, "hooks.%s[%u].path: %s: %s", name, i,
                          h->path, strerror(errno));
-    return error_set(err, ECHILD, "hooks.%s[%u]: %s ended with status %d", name,
-                     i, h->path, WEXITSTATUS(status));
+    return error_set(err, ECHILD,
+                     "hooks.%s[%u]: %s: %s hook failed with exit code "
+                     "%d",
+                     name, i, h->path, name, WEXITSTATUS(status));
 }
 
 /*
@@ -83,8 +108,10 @@ static int hook_fault(const struct spec_hook *h, const char *name, unsigned i,
  * text, so that nobody waits for its reader.
  */
 static int hook_run(const struct spec_hook *h, const char *name, unsigned i,
-                    const char *text, struct error *err)
+                    const struct container *c, const char *text,
+                    struct error *err)
 {
+    bool inside = !strcmp(name, "startContainer");
     size_t len = strlen(text);
     int pair[2], status;
     pid_t pid;
@@ -96,7 +123,7 @@ static int hook_run(const struct spec_hook *h, const char *name, unsigned i,
         fcntl(pair[1], F_SETPIPE_SZ, len);
     pid = fork();
     if (!pid)
-        hook_exec(h, pair[0]);
+        hook_exec(h, c, inside, pair[0]);
     close(pair[0]);
     if (pid > 0 && write(pair[1], text, len) != (ssize_t)len)
         log_debug("hooks.%s[%u]: %s did not read all of the state", name, i,
@@ -121,7 +148,7 @@ int hooks_run(const struct json_array *hooks, const char *name,
         return 0;
     text = oci_state_text(c, status);
     for (i = 0; i < hooks->count; i++) {
-        e = hook_run(&h[i], name, i, text, err);
+        e = hook_run(&h[i], name, i, c, text, err);
         if (e && !go_on)
             return e;
         if (e)

@@ -10,6 +10,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,6 +19,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "oci/launch.h"
 #include "oci/process_int.h"
 
@@ -49,6 +52,26 @@ static int enter_cgroup(struct launch *l, struct error *err)
     return e;
 }
 
+/*
+ * Programs count on 127.0.0.1, whoever brings other devices. A namespace that
+ * is joined has its owner to see to that.
+ */
+static int raise_loopback(struct launch *l, struct error *err)
+{
+    struct ifreq r = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    int fd;
+
+    (void)err;
+    if (!(l->made & CLONE_NEWNET))
+        return 0;
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &r))
+        log_debug("the loopback device stays down: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
 static int mounted(struct launch *l, struct error *err)
 {
     if (!sync_send(l->sync, SYNC_MOUNTED, 0, -1))
@@ -70,17 +93,19 @@ static int create_container_hooks(struct launch *l, struct error *err)
 static int own_stdio(struct launch *l, struct error *err)
 {
     const dev_t null = makedev(1, 3);
+    const struct spec_user *u = l->process ? &l->process->user : NULL;
     struct stat st;
     int fd, own;
 
-    if (!l->process)
+    if (!u)
         return 0;
     for (fd = 0; fd < 3; fd++) {
         if (fstat(fd, &st))
             continue;
         if (!S_ISCHR(st.st_mode) || st.st_rdev != null) {
             /* A file system that is read-only, or not ours: as it is. */
-            if (fchown(fd, l->process->user.uid, (gid_t)-1) && errno == EBADF)
+            if (fchown(fd, u->uid, isatty(fd) ? (gid_t)-1 : u->gid) &&
+                errno == EBADF)
                 return error_set(err, errno, "descriptor %d: %s", fd,
                                  strerror(errno));
             continue;
@@ -166,7 +191,7 @@ typedef int (*step)(struct launch *l, struct error *err);
 /* clang-format off */
 static const step first_steps[] = {
     enter_cgroup,
-    begin,
+    begin, raise_loopback,
     rootfs_mount,
     mounted,
     create_container_hooks,

@@ -35,7 +35,7 @@ struct launch {
     int *sources;          /* of mounts, detached; -1: the process opens it */
     int source_of_root;    /* the same of the rootfs */
     unsigned preserve_fds; /* from 3 on */
-    bool listen_fds;       /* they are systemd's: LISTEN_PID is set */
+    unsigned listen_fds;   /* so many of them are systemd's sockets */
     bool no_pivot, no_new_keyring;
     bool reaper;       /* pid 1 is ours, the program its child */
     bool joins;        /* exec: into a running container */

@@ -113,7 +113,8 @@ int container_delete(const char *root, const char *id, bool force,
     } else if (!e) {
         enum state_status s = oci_state_status(&c);
 
-        if (!force && s != STATE_STOPPED && s != STATE_CREATING)
+        /* One that was never started has nothing to lose. */
+        if (!force && (s == STATE_RUNNING || s == STATE_PAUSED))
             e = error_set(err, EBUSY,
                           "container \"%s\" is %s: stop it first, or delete "
                           "--force",

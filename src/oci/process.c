@@ -288,6 +288,9 @@ static int set_groups(const struct launch *l, struct error *err)
     int fd, n = 0;
     char text[8] = "";
 
+    /* As users of crun have it, for groups that a name gives no number of. */
+    if (json_map_get(&l->spec->annotations, "run.oci.keep_original_groups"))
+        return 0;
     if (!setgroups(u->additional_gids.count, u->additional_gids.items))
         return 0;
     if (errno != EPERM || u->additional_gids.count)
@@ -321,13 +324,40 @@ static int set_user(const struct launch *l, struct error *err)
     return 0;
 }
 
+/*
+ * Hosts that withhold some from root (CAP_SYS_RESOURCE, often) are common; a
+ * container there has the others.
+ */
+static int limit_caps(struct caps_sets *caps, struct error *err)
+{
+    struct caps_sets own;
+    int e = caps_get(&own, err);
+    uint64_t lacks = (caps->permitted | caps->effective | caps->inheritable) &
+                     ~own.permitted;
+    unsigned i;
+
+    if (e || !lacks)
+        return e;
+    for (i = 0; i < 64; i++)
+        if (lacks >> i & 1)
+            log_warn("process.capabilities: the runtime has no %s to give",
+                     caps_name(i) ? caps_name(i) : "such capability");
+    caps->permitted &= ~lacks;
+    caps->effective &= ~lacks;
+    caps->inheritable &= ~lacks;
+    caps->ambient &= ~lacks;
+    return 0;
+}
+
 static int set_caps_and_user(const struct launch *l, struct error *err)
 {
     struct caps_sets caps;
     int e;
 
     spec_caps(l->process, &caps);
-    e = caps_set_bounding(caps.bounding, err);
+    e = limit_caps(&caps, err);
+    if (!e)
+        e = caps_set_bounding(caps.bounding, err);
     if (!e && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
         e = error_set(err, errno, "PR_SET_KEEPCAPS: %s", strerror(errno));
     if (!e)
@@ -431,7 +461,7 @@ static const char **environment(struct launch *l)
 {
     const struct json_strings *env = &l->process->env;
     const char **list =
-        arena_alloc(&l->c->arena, (env->count + 4) * sizeof(*list));
+        arena_alloc(&l->c->arena, (env->count + 5) * sizeof(*list));
     unsigned n = 0, i;
 
     for (i = 0; i < env->count; i++)
@@ -441,8 +471,10 @@ static const char **environment(struct launch *l)
         list[n++] = arena_printf(&l->c->arena, "HOME=%s", home_of(l));
     if (l->process->terminal && !env_get(env, "TERM"))
         list[n++] = "TERM=xterm";
-    if (l->preserve_fds && l->listen_fds)
+    if (l->listen_fds) {
+        list[n++] = arena_printf(&l->c->arena, "LISTEN_FDS=%u", l->listen_fds);
         list[n++] = arena_printf(&l->c->arena, "LISTEN_PID=%d", getpid());
+    }
     list[n] = NULL;
     return list;
 }
@@ -461,7 +493,8 @@ static void signals_to_default(void)
 int process_become(struct launch *l, struct error *err)
 {
     const struct spec_process *p = l->process;
-    bool nnp = p->no_new_privileges;
+    bool nnp = p->no_new_privileges, there = false;
+    struct error dropped;
     int e = set_labels(l, err);
 
     /* What needs calls that the filter may deny comes first. */
@@ -479,11 +512,14 @@ int process_become(struct launch *l, struct error *err)
     if (!e)
         e = process_reaper(l, err);
     /* Without that, a filter needs a capability that goes with the others. */
-    if (!e && l->seccomp && !nnp)
+    if (!e && l->seccomp && !nnp) {
+        /* A filter may deny what looks where we are. */
+        there = !enter_cwd(p, &dropped);
         e = process_load_filter(l, err);
+    }
     if (!e)
         e = set_caps_and_user(l, err);
-    if (!e)
+    if (!e && !there)
         e = enter_cwd(p, err);
     return !e && l->seccomp && nnp ? process_load_filter(l, err) : e;
 }

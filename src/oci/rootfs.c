@@ -396,6 +396,9 @@ static int root_mount(struct launch *l, struct error *err)
     e = at < 0 ? error_set(err, errno, "root.path: %s: %s", l->rootfs,
                            strerror(errno))
                : mount_put(fd, at, err);
+    /* Shared is what it becomes later: pivot_root() refuses such a root. */
+    if (!e && propagates(l))
+        e = mount_propagation(fd, MS_PRIVATE, err);
     if (at >= 0)
         close(at);
     if (e)
@@ -560,6 +563,19 @@ static unsigned long propagation_of(const struct launch *l)
     return o.propagation;
 }
 
+/* Made if it is missing, while the root can be written to. */
+static void make_cwd(struct rootfs *r)
+{
+    const struct spec_process *p = r->l->process;
+    int fd;
+
+    if (!p || !strcmp(p->cwd, "/"))
+        return;
+    fd = path_make_in(r->root, p->cwd, false, NULL);
+    if (fd >= 0)
+        close(fd); /* if not: whoever enters it says why */
+}
+
 int rootfs_enter(struct launch *l, struct error *err)
 {
     struct rootfs *r = l->rootfs_state;
@@ -568,6 +584,7 @@ int rootfs_enter(struct launch *l, struct error *err)
 
     if (!(l->made & CLONE_NEWNS))
         return plain_chroot(r, err);
+    make_cwd(r);
     e = make_readonly(r, err);
     if (!e)
         e = rootfs_mask(r, err);

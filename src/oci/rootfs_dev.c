@@ -61,13 +61,20 @@ static int device_bind(struct rootfs *r, const struct spec_device *d,
     return e;
 }
 
+/* The folder of a node, and in `name` what is left of its path. */
 static int device_folder(struct rootfs *r, const char *path, const char **name,
                          struct error *err)
 {
-    const char *slash = strrchr(path, '/');
+    size_t n = strlen(path);
+    const char *slash;
     char folder[PATH_MAX];
     int fd;
 
+    /* "/dev/x/" is what some write for /dev/x. */
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    path = arena_printf(&r->l->c->arena, "%.*s", (int)n, path);
+    slash = strrchr(path, '/');
     *name = slash + 1;
     if ((size_t)(slash - path) >= sizeof(folder) || !slash[1])
         return error_set(err, EINVAL, "%.200s: is no device's path", path);

@@ -233,7 +233,7 @@ static int run(struct making *m, int *status, struct error *err)
     int e = start_process(m->l.sync, &m->c, &m->spec, err);
 
     if (!e)
-        e = poststart_hooks(&m->c, &m->spec);
+        e = poststart_hooks(&m->c, &m->spec, err);
     if (e) {
         making_undo(m);
         return e;

@@ -25,6 +25,7 @@ enum spec_has {
     SPEC_OOM_SCORE_ADJ = 1 << 1,
     SPEC_TIMEOUT = 1 << 2,
     SPEC_FILE_MODE = 1 << 3,
+    SPEC_RUNTIME = 1 << 4,
 };
 
 struct spec_user {
@@ -46,7 +47,10 @@ struct spec_rlimit {
     uint64_t hard, soft;
 };
 
+#define SPEC_SCHED_DEADLINE 6 /* <linux/sched.h> clashes with <sched.h> */
+
 struct spec_scheduler {
+    unsigned has;
     unsigned policy; /* SCHED_* */
     int32_t nice, priority;
     unsigned flags; /* SCHED_FLAG_* */

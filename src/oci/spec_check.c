@@ -59,6 +59,36 @@ static int check_env(const struct spec_process *p, struct error *err)
     return 0;
 }
 
+/*
+ * What the kernel has one EINVAL for. The words are crun's, as those are what
+ * people search for.                                      [sched_setattr(2)]
+ */
+static int check_deadline(const struct spec_scheduler *s, struct error *err)
+{
+#define DEADLINE "process.scheduler: sched_setattr: `SCHED_DEADLINE` "
+    if (s->policy != SPEC_SCHED_DEADLINE)
+        return 0;
+    if (!(s->has & SPEC_RUNTIME))
+        return NO(DEADLINE "requires `runtime`");
+    if (!s->runtime)
+        return NO(DEADLINE "runtime must be greater than 0");
+    if (!s->deadline)
+        return NO(DEADLINE "requires `deadline`");
+    if (s->runtime < 1024 || s->runtime >> 63)
+        return NO(DEADLINE "runtime %llu must be between 1024 and 2^63-1 ns",
+                  (unsigned long long)s->runtime);
+    if (s->runtime > s->deadline)
+        return NO(DEADLINE "runtime %llu must be <= deadline %llu",
+                  (unsigned long long)s->runtime,
+                  (unsigned long long)s->deadline);
+    if (s->period && s->deadline > s->period)
+        return NO(DEADLINE "deadline %llu must be <= period %llu",
+                  (unsigned long long)s->deadline,
+                  (unsigned long long)s->period);
+#undef DEADLINE
+    return 0;
+}
+
 int spec_check_process(const struct spec_process *p, struct error *err)
 {
     int e;
@@ -77,7 +107,9 @@ int spec_check_process(const struct spec_process *p, struct error *err)
         (p->io_priority->priority < 0 || p->io_priority->priority > 7))
         return NO("process.ioPriority.priority: %d is not 0 to 7",
                   p->io_priority->priority);
-    e = check_env(p, err);
+    e = p->scheduler ? check_deadline(p->scheduler, err) : 0;
+    if (!e)
+        e = check_env(p, err);
     return e ? e : check_rlimits(p, err);
 }
 
@@ -207,6 +239,13 @@ static int check_sysctl(const struct spec *s, struct error *err)
             return NO("linux.sysctl.%.80s: belongs to no namespace: it would "
                       "change the host",
                       p[i].key);
+        if (!strcmp(name, "kernel.hostname"))
+            return NO("linux.sysctl.kernel.hostname: use \"hostname\", which "
+                      "it would be in the way of");
+        if (!strcmp(name, "kernel.domainname") && s->domainname &&
+            s->domainname[0] && strcmp(s->domainname, p[i].value))
+            return NO("linux.sysctl.kernel.domainname: \"domainname\" says "
+                      "something else");
         if (!spec_namespace(s, ns))
             return NO("linux.sysctl.%.80s: needs a namespace \"%s\" in "
                       "linux.namespaces",

@@ -109,13 +109,11 @@ int start_process(int sock, struct container *c, const struct spec *spec,
     return e; /* SYNC_END: exec() has closed it */
 }
 
-int poststart_hooks(struct container *c, const struct spec *spec)
+int poststart_hooks(struct container *c, const struct spec *spec,
+                    struct error *err)
 {
-    struct error err;
-
-    /* It runs already: what fails now is a warning. */
     return hooks_run(&spec->hooks.kind[HOOK_POSTSTART], "poststart", c,
-                     STATE_RUNNING, true, &err);
+                     STATE_RUNNING, false, err);
 }
 
 static int start_connect(struct container *c, struct error *err)
@@ -137,6 +135,7 @@ static int start_connect(struct container *c, struct error *err)
 static int start(struct container *c, struct error *err)
 {
     enum state_status s = oci_state_status(c);
+    struct error dropped;
     struct spec spec;
     int sock, e;
 
@@ -159,7 +158,12 @@ static int start(struct container *c, struct error *err)
     unlinkat(c->dir, "start", 0);
     e = start_process(sock, c, &spec, err);
     close(sock);
-    return e ? e : poststart_hooks(c, &spec);
+    if (e)
+        return e;
+    e = poststart_hooks(c, &spec, err);
+    if (e && container_remove(c, &dropped))
+        log_warn("%s", dropped.msg);
+    return e;
 }
 
 int container_start(const char *root, const char *id, struct error *err)

@@ -66,11 +66,12 @@ const char *oci_state_id_fault(const char *id)
 
     if (!n || n > ID_MAX)
         return "must have 1 to 200 characters";
-    if (!strcmp(id, ".") || !strcmp(id, ".."))
-        return "must not be a folder's";
+    if (id[0] == '.')
+        return "is invalid: it must not begin with a dot";
     if (strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                    "0123456789_+-.") != n)
-        return "may only have letters, digits and _ + - .";
+        return "has an invalid character: letters, digits and _ + - . are "
+               "possible";
     return NULL;
 }
 
@@ -126,7 +127,7 @@ static int begin(struct container *c, const char *root, const char *id,
     c->id = id;
     c->root = root ? root : oci_state_root_default(&c->arena);
     if (fault)
-        return error_set(err, EINVAL, "container id \"%.80s\": %s", id, fault);
+        return error_set(err, EINVAL, "container ID \"%.80s\": %s", id, fault);
     return root_open(c, make, err);
 }
 
