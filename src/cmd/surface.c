@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * surface.c - `ringfence surface`: what a guest of each engine can reach,
- * counted and side by side. A container's profiles would be more columns.
+ * and a container, counted and side by side.
  */
 #include "machine/surface.h"
 
@@ -15,6 +15,8 @@
 #include "cmd/boot_int.h"
 #include "cmd/options.h"
 #include "engine/engine.h"
+#include "fence/caps.h"
+#include "oci/spec_default.h"
 
 #define COLUMNS_MAX 8
 #define LINE        78
@@ -31,7 +33,7 @@ struct surface_args {
     const char *engine;    /* NULL: all */
     bool json, verbose;
     struct column column[COLUMNS_MAX];
-    unsigned columns;
+    unsigned columns, engines; /* the engines' come first */
 };
 
 static int surface_engine(void *ctx, const char *v, struct error *err)
@@ -86,7 +88,9 @@ void cmd_surface_help(void)
         "usage: ringfence surface [OPTION]...\n\n"
         "Counts what a guest of each engine can reach, and which system calls\n"
         "the threads of its monitor may make. The machine is built, looked at\n"
-        "and taken apart; it does not run.\n");
+        "and taken apart; it does not run. Beside them what a container may\n"
+        "ask of the host's kernel: one as run --rootfs makes it, and a\n"
+        "privileged one.\n");
     options_print(surface_options);
     puts("\nExample:\n"
          "  ringfence surface --disk disk.img --net user\n"
@@ -114,15 +118,35 @@ static void look_at_all(struct surface_args *a)
         if (!a->engine || !strcmp(a->engine, "all") ||
             !strcmp(a->engine, engines[i]->name))
             column_look(a, engines[i]);
+    a->engines = a->columns;
+}
+
+/* As `run --rootfs` makes it; and one that its client has given everything. */
+static void look_at_containers(struct surface_args *a)
+{
+    static const char *const names[] = {"container", "privileged"};
+
+    if (a->engine && strcmp(a->engine, "all"))
+        return;
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        struct column *c = &a->column[a->columns++];
+
+        rf_assert(a->columns <= COLUMNS_MAX);
+        c->name = names[i];
+        if (!surface_of_container(&c->surface, c->name,
+                                  i ? caps_of_kernel() : spec_default_caps(),
+                                  !i, &c->err))
+            c->err.code = 0;
+    }
 }
 
 /* No engine has one: then it is the machine's options. */
 static const struct error *all_failed(const struct surface_args *a)
 {
-    for (unsigned i = 0; i < a->columns; i++)
+    for (unsigned i = 0; i < a->engines; i++)
         if (!a->column[i].err.code)
             return NULL;
-    return &a->column[a->columns - 1].err;
+    return &a->column[a->engines - 1].err;
 }
 
 /* --- for people --- */
@@ -137,21 +161,33 @@ static void print_cell(const struct column *c, unsigned part)
         printf("%13u", p->count);
 }
 
-static void print_table(const struct surface_args *a)
+/* Columns [from, to) for the parts [part, end). */
+static void print_block(const struct surface_args *a, unsigned from,
+                        unsigned to, unsigned part, unsigned end)
 {
     printf("%-26s", "");
-    for (unsigned i = 0; i < a->columns; i++)
+    for (unsigned i = from; i < to; i++)
         printf("%13s", a->column[i].name);
     putchar('\n');
-    for (unsigned id = 0; id < SURFACE_PARTS; id++) {
-        printf("%-26s", surface_part_title(id));
-        for (unsigned i = 0; i < a->columns; i++)
-            print_cell(&a->column[i], id);
+    for (; part < end; part++) {
+        printf("%-26s", surface_part_title(part));
+        for (unsigned i = from; i < to; i++)
+            print_cell(&a->column[i], part);
         putchar('\n');
     }
-    for (unsigned i = 0; i < a->columns; i++)
+    for (unsigned i = from; i < to; i++)
         if (a->column[i].err.code)
             printf("%s: %s\n", a->column[i].name, a->column[i].err.msg);
+}
+
+static void print_table(const struct surface_args *a)
+{
+    print_block(a, 0, a->engines, 0, SURFACE_CONTAINER_CALLS);
+    if (a->columns == a->engines)
+        return;
+    putchar('\n');
+    print_block(a, a->engines, a->columns, SURFACE_CONTAINER_CALLS,
+                SURFACE_PARTS);
 }
 
 /* What has a detail gets a line; the rest shares them. */
@@ -215,11 +251,11 @@ static json_object *part_json(const struct surface_part *p)
     return o;
 }
 
-static json_object *column_json(const struct column *c)
+static json_object *column_json(const struct column *c, const char *kind)
 {
     json_object *o = json_object_new_object();
 
-    json_object_object_add(o, "engine", json_object_new_string(c->name));
+    json_object_object_add(o, kind, json_object_new_string(c->name));
     if (c->err.code)
         json_object_object_add(o, "error", json_object_new_string(c->err.msg));
     for (unsigned id = 0; !c->err.code && id < SURFACE_PARTS; id++)
@@ -232,9 +268,13 @@ static void print_json(const struct surface_args *a)
 {
     json_object *o = json_object_new_object(), *all = json_object_new_array();
 
-    for (unsigned i = 0; i < a->columns; i++)
-        json_object_array_add(all, column_json(&a->column[i]));
+    for (unsigned i = 0; i < a->engines; i++)
+        json_object_array_add(all, column_json(&a->column[i], "engine"));
     json_object_object_add(o, "engines", all);
+    all = json_object_new_array();
+    for (unsigned i = a->engines; i < a->columns; i++)
+        json_object_array_add(all, column_json(&a->column[i], "profile"));
+    json_object_object_add(o, "containers", all);
     puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
     json_object_put(o);
 }
@@ -249,6 +289,7 @@ static int surface_run(struct surface_args *a)
     err = all_failed(a);
     if (err)
         return command_error("surface", err, EXIT_HOST);
+    look_at_containers(a);
     if (a->json) {
         print_json(a);
         return EXIT_OK;

@@ -17,8 +17,10 @@
 #include "dev/virtio/virtio_fs.h"
 #include "engine/direct/stub.h"
 #include "fence/calls.h"
+#include "fence/caps.h"
 #include "fence/fence.h"
 #include "fence/reach.h"
+#include "fence/seccomp.h"
 #include "io/disk_queue.h"
 #include "machine/machine_int.h"
 #include "x86/decode.h"
@@ -48,6 +50,8 @@ static const struct {
     [SURFACE_DISK_CALLS] = {"calls-disk", "host calls: disk"},
     [SURFACE_SHARE_CALLS] = {"calls-share", "host calls: shared folder"},
     [SURFACE_STUB_CALLS] = {"calls-stub", "host calls: stub process"},
+    [SURFACE_CONTAINER_CALLS] = {"calls-container", "host calls: container"},
+    [SURFACE_CAPABILITIES] = {"capabilities", "capabilities"},
 };
 
 const char *surface_part_key(enum surface_part_id id)
@@ -415,5 +419,32 @@ int surface_of_machine(struct surface *s, const struct machine_config *cfg,
     free(m);
     if (rc)
         surface_free(s);
+    return rc;
+}
+
+int surface_of_container(struct surface *s, const char *name, uint64_t caps,
+                         bool filtered, struct error *err)
+{
+    struct seccomp_program *program = calloc(1, sizeof(*program));
+    struct fence_stack stack = {0};
+    struct seccomp_default profile;
+    int rc = 0;
+
+    memset(s, 0, sizeof(*s));
+    rf_assert(program);
+    s->name = name;
+    if (filtered)
+        rc = seccomp_compile(seccomp_default(&profile, caps), program, err);
+    if (filtered && !rc)
+        put_filter(&stack, program->insn, program->len);
+    /* x86-64's: i386's are the same calls by other numbers. */
+    for (unsigned nr = 0; !rc && nr < 2 * FENCE_CALLS; nr++)
+        if (fence_call_name(nr))
+            add_call(s, SURFACE_CONTAINER_CALLS, fence_call_name(nr),
+                     fence_reach(&stack, AUDIT_ARCH_X86_64, nr));
+    for (unsigned cap = 0; !rc && caps_name(cap); cap++)
+        if (caps & BIT64(cap))
+            add(s, SURFACE_CAPABILITIES, caps_name(cap));
+    free(program);
     return rc;
 }

@@ -4,8 +4,7 @@
  * monitor, can reach: lists that can be counted and put side by side.
  *
  * Nothing in them is written down for this: they are read out of the tables
- * and filters that a machine runs with. A container's would be one more
- * struct surface, with parts of its own.
+ * and filters that a machine or a container runs with.
  */
 #pragma once
 
@@ -29,6 +28,8 @@ enum surface_part_id {
     SURFACE_DISK_CALLS,
     SURFACE_SHARE_CALLS,
     SURFACE_STUB_CALLS,
+    SURFACE_CONTAINER_CALLS, /* that a container's own processes may make */
+    SURFACE_CAPABILITIES,    /* that root has in a container */
     SURFACE_PARTS,
 };
 
@@ -44,7 +45,7 @@ struct surface_part {
 };
 
 struct surface {
-    const char *name; /* the engine's */
+    const char *name; /* the engine's, or that of a container's profile */
     struct surface_part part[SURFACE_PARTS];
 };
 
@@ -59,4 +60,10 @@ const char *surface_part_title(enum surface_part_id id);
  */
 int surface_of_machine(struct surface *s, const struct machine_config *cfg,
                        struct error *err) must_check;
+/*
+ * That of a container with these capabilities (bit n: capability n), and with
+ * the default seccomp profile for them, or no filter at all.
+ */
+int surface_of_container(struct surface *s, const char *name, uint64_t caps,
+                         bool filtered, struct error *err) must_check;
 void surface_free(struct surface *s);

@@ -289,13 +289,17 @@ static uint64_t caps_set_of(const char *const *names)
     return set;
 }
 
+uint64_t spec_default_caps(void)
+{
+    return caps_set_of(docker_caps);
+}
+
 static void put_seccomp(json_object *linux_)
 {
     static const char *const arches[] = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86",
                                          "SCMP_ARCH_X32", NULL};
     struct seccomp_default d;
-    const struct seccomp_profile *p =
-        seccomp_default(&d, caps_set_of(docker_caps));
+    const struct seccomp_profile *p = seccomp_default(&d, spec_default_caps());
     json_object *o = get(linux_, "seccomp"), *rules = json_object_new_array();
     unsigned i;
 

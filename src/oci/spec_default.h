@@ -20,6 +20,9 @@ struct spec_wish {
     int64_t pids;    /* 0: no limit */
 };
 
+/* Docker's capabilities: bit n is capability n. */
+uint64_t spec_default_caps(void);
+
 /* The text, in the arena; NULL with err if a wish cannot be one. */
 char *spec_default_text(struct arena *a, const struct spec_wish *w,
                         struct error *err);
