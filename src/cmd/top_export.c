@@ -99,7 +99,7 @@ static struct json_object *item_json(const struct top_item *it)
 {
     struct json_object *o = json_object_new_object();
 
-    put_text(o, "kind", "vm");
+    put_text(o, "kind", it->container ? "container" : "vm");
     put_text(o, "name", it->name);
     put_text(o, "state", top_state_name(it));
     put(o, "uid", it->uid);
@@ -270,7 +270,8 @@ static void write_up(const struct top *t, FILE *out)
 
         fputs("ringfence_info{", out);
         labels(t, out, it);
-        fprintf(out, ",kind=\"vm\",state=\"%s\",engine=\"%s\",pid=\"%u\"} 1\n",
+        fprintf(out, ",kind=\"%s\",state=\"%s\",engine=\"%s\",pid=\"%u\"} 1\n",
+                it->container ? "container" : "vm",
                 label(state, sizeof(state), top_state_name(it)),
                 label(engine, sizeof(engine), it->engine), it->pid);
     }

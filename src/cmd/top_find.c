@@ -136,11 +136,14 @@ void top_begin(struct top *t)
 
     for (unsigned i = 0; i < t->items; i++)
         t->item[i]->found = false;
+    top_find_containers(t); /* first: sockets may be many that nobody has */
     find_own(t);
     if (t->all)
         find_all(t);
     for (unsigned i = 0; i < t->items; i++) {
-        if (t->item[i]->found || t->item[i]->link.fd >= 0)
+        if (t->item[i]->container && t->item[i]->found)
+            top_container_ask(t->item[i]);
+        else if (t->item[i]->found || t->item[i]->link.fd >= 0)
             top_ask(t->item[i]);
         if (forget(t->item[i]))
             item_free(t->item[i]);

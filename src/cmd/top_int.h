@@ -7,8 +7,8 @@
  * newest sample. Whatever comes out of a socket is hostile: bounded, checked,
  * and printable before anybody shows it.
  *
- * Only virtual machines are known yet. Another kind of thing (containers) needs
- * a finder beside find_own(), and a source of samples beside top_link.c.
+ * Containers are in the same list: top_container.c finds them, and reads their
+ * cgroups in place of asking.
  */
 #pragma once
 
@@ -67,6 +67,7 @@ struct top_item {
     char engine[17], says[17], note[81]; /* what it says of itself */
     unsigned pid, uid;                   /* the kernel's word, not its own */
     enum top_state state;
+    bool container;     /* `at` is its state's folder, and nobody is asked */
     bool found;         /* in the last round */
     const char *wanted; /* a command for it, when it can be asked; or NULL */
     uint64_t gone_ns;
@@ -86,6 +87,12 @@ struct top {
 /* Looks who is there, asks them; forgets who has been gone for long enough. */
 void top_begin(struct top *t);
 void top_free(struct top *t);
+
+/* --- top_container.c --- */
+
+void top_find_containers(struct top *t);
+/* Its newest sample; not found any more if it has ended. */
+void top_container_ask(struct top_item *it);
 
 /* --- top_link.c --- */
 
