@@ -118,6 +118,9 @@ struct seccomp_program {
     struct sock_filter insn[BPF_MAXINSNS];
 };
 
+/* Is it the name of a call, on any architecture that filters can be for? */
+bool seccomp_call_known(const char *name);
+
 /* What of it is used: a copy of so much can be loaded. */
 size_t seccomp_program_size(const struct seccomp_program *prog);
 

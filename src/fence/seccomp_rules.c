@@ -248,6 +248,11 @@ static void youngest_note(struct compiler *c, const struct call_numbers *n)
         *i386 = MAX(*i386, I386_IPC);
 }
 
+bool seccomp_call_known(const char *name)
+{
+    return call_numbers_find(name) != NULL;
+}
+
 /* A rule that says what is done anyway counts as one that names its calls. */
 static void names_add(struct compiler *c, const struct working *w)
 {

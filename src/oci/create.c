@@ -79,6 +79,25 @@ static int find_rootfs(struct making *m, struct error *err)
     return 0;
 }
 
+/* An annotation of crun's users: rather no container than half a filter. */
+static int check_calls(const struct spec *spec, const struct spec_seccomp *s,
+                       struct error *err)
+{
+    unsigned i, k;
+
+    if (!json_map_get(&spec->annotations,
+                      "run.oci.seccomp_fail_unknown_syscall"))
+        return 0;
+    for (i = 0; i < s->profile.rule_count; i++)
+        for (k = 0; k < s->profile.rules[i].count; k++)
+            if (!seccomp_call_known(s->profile.rules[i].names[k]))
+                return error_set(err, EINVAL,
+                                 "linux.seccomp.syscalls[%u].names[%u]: no "
+                                 "call is named %.80s",
+                                 i, k, s->profile.rules[i].names[k]);
+    return 0;
+}
+
 int filter_compile(struct arena *a, const struct spec *spec,
                    const struct seccomp_program **out, struct error *err)
 {
@@ -94,7 +113,9 @@ int filter_compile(struct arena *a, const struct spec *spec,
     profile = s->profile;
     if (!s->has_flags) /* as runc and crun have it */
         profile.flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-    e = seccomp_compile(&profile, &full, err);
+    e = check_calls(spec, s, err);
+    if (!e)
+        e = seccomp_compile(&profile, &full, err);
     if (e)
         return e;
     /* Who waits at that socket gets one, be there nothing to be told of. */
@@ -154,25 +175,12 @@ static int make_state(struct making *m, struct error *err)
 
 /* --- cgroups --- */
 
-/* Is this user namespace the host's? */
-static bool is_host_userns(void)
-{
-    unsigned inside, outside, size;
-    FILE *f = fopen("/proc/self/uid_map", "re");
-    bool is = f && fscanf(f, "%u %u %u", &inside, &outside, &size) == 3 &&
-              !inside && !outside && size == UINT32_MAX;
-
-    if (f)
-        fclose(f);
-    return is;
-}
-
 static int make_cgroup(struct making *m, struct error *err)
 {
     const struct spec_linux *s = &m->spec.linux_;
     const char *path = s->cgroups_path;
     struct cgroup_limits limits = {0};
-    bool host_root = !geteuid() && is_host_userns();
+    bool host_root = !geteuid() && oci_in_host_userns();
     struct cgroup_host host;
     int e;
 
@@ -296,12 +304,13 @@ static int follow(struct making *m, struct error *err)
     const struct spec_hooks *h = &m->spec.hooks;
     int e = sync_expect(m->l.sync, SYNC_MOUNTED, NULL, err);
 
+    /* There is an environment by now: "created". [runtime-spec, lifecycle] */
     if (!e)
-        e = hooks_run(&h->kind[HOOK_PRESTART], "prestart", &m->c,
-                      STATE_CREATING, false, err);
+        e = hooks_run(&h->kind[HOOK_PRESTART], "prestart", &m->c, STATE_CREATED,
+                      false, err);
     if (!e)
         e = hooks_run(&h->kind[HOOK_CREATE_RUNTIME], "createRuntime", &m->c,
-                      STATE_CREATING, false, err);
+                      STATE_CREATED, false, err);
     if (!e && !sync_send(m->l.sync, SYNC_GO, 0, -1))
         e = error_set(err, EPIPE, "the container's process is gone");
     return e ? e : sync_expect(m->l.sync, SYNC_READY, NULL, err);

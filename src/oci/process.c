@@ -141,7 +141,11 @@ static int set_scheduler(const struct spec_scheduler *s, struct error *err)
     a.deadline = s->deadline;
     a.period = s->period;
     if (syscall(SYS_sched_setattr, 0, &a, 0))
-        return error_set(err, errno, "process.scheduler: %s", strerror(errno));
+        return error_set(err, errno, "process.scheduler: %s%s", strerror(errno),
+                         errno == EPERM && a.priority
+                             ? " (needs CAP_SYS_NICE, and with cgroup v1 "
+                               "linux.resources.cpu.realtimeRuntime)"
+                             : "");
     return 0;
 }
 

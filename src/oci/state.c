@@ -75,12 +75,24 @@ const char *oci_state_id_fault(const char *id)
     return NULL;
 }
 
+bool oci_in_host_userns(void)
+{
+    unsigned inside, outside, size;
+    FILE *f = fopen("/proc/self/uid_map", "re");
+    bool is = f && fscanf(f, "%u %u %u", &inside, &outside, &size) == 3 &&
+              !inside && !outside && size == UINT32_MAX;
+
+    if (f)
+        fclose(f);
+    return is;
+}
+
 const char *oci_state_root_default(struct arena *a)
 {
     const char *run = getenv("XDG_RUNTIME_DIR");
 
-    if (geteuid() == 0 &&
-        !(run && run[0] && getenv("_CONTAINERS_USERNS_CONFIGURED")))
+    /* podman without root is root in a user namespace of its own. */
+    if (geteuid() == 0 && !(run && run[0] && !oci_in_host_userns()))
         return "/run/ringfence/containers";
     if (run && run[0])
         return arena_printf(a, "%s/ringfence/containers", run);
@@ -321,20 +333,22 @@ void oci_state_set_cgroup(struct container *c)
 {
     struct state_cgroup *t =
         arena_alloc(&c->arena, (c->cgroup.count + 1) * sizeof(*t));
-    unsigned i;
+    unsigned i, n = 0;
 
     c->state.cgroup_layout = c->cgroup.layout;
     c->state.cgroups.items = t;
-    c->state.cgroups.count = c->cgroup.count;
     for (i = 0; i < c->cgroup.count; i++) {
         const struct cgroup_tree *from = &c->cgroup.tree[i];
 
-        t[i].controllers = from->controllers;
-        t[i].made = from->made;
-        t[i].v2 = from->v2;
-        t[i].mount = from->mount;
-        t[i].path = from->path;
+        if (from->refused)
+            continue; /* a user's: nothing to enter, and nothing to remove */
+        t[n].controllers = from->controllers;
+        t[n].made = from->made;
+        t[n].v2 = from->v2;
+        t[n].mount = from->mount;
+        t[n++].path = from->path;
     }
+    c->state.cgroups.count = n;
 }
 
 /* --- the process --- */

@@ -54,6 +54,8 @@ struct container {
 const char *oci_state_status_name(enum state_status s);
 /* NULL, or why an id cannot be one. */
 const char *oci_state_id_fault(const char *id);
+/* Is this user namespace the host's? */
+bool oci_in_host_userns(void);
 /* Where states are, unless --root says: for root, or for a user. */
 const char *oci_state_root_default(struct arena *a);
 

@@ -98,9 +98,21 @@ def a_filter_that_denies_getcwd(b):
     equal(b.says("echo in"), "in", "denied")
 
 
+def a_filter_for_calls_that_are_not_known(b):
+    b.config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["nosuch"], "action": "SCMP_ACT_ERRNO"}]}
+    equal(b.says("echo in"), "in", "passed over")
+    b.config["annotations"] = {"run.oci.seccomp_fail_unknown_syscall": "1"}
+    b.write()
+    equal(b.refused("run", "c"), "linux.seccomp.syscalls[0].names[0]: no call "
+          "is named nosuch", "refused")
+
+
 ALL = [
     deleting, hooks_have_an_environment_and_places_to_write,
     a_failing_poststart_ends_it, a_new_network_has_its_loopback,
     the_working_folder_is_made, a_root_that_is_shared, without_cgroups,
     what_contradicts_itself, sockets_of_systemd, a_filter_that_denies_getcwd,
+    a_filter_for_calls_that_are_not_known,
 ]
