@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define LINKS_MAX 40
@@ -48,18 +50,35 @@ static void walk_up(struct walk *w, unsigned depth)
         close(w->fd[w->depth--]);
 }
 
-/* Takes the first component off w->rest. */
-static bool next_name(struct walk *w, char name[NAME_MAX + 1])
+/*
+ * Takes the first component off w->rest: 1, or 0 at the end. A slash at the
+ * end is as good as "/.": what is before it must be a folder.
+ */
+static int next_name(struct walk *w, char name[NAME_MAX + 1])
 {
     char *p = w->rest + strspn(w->rest, "/");
     size_t n = strcspn(p, "/");
 
     if (n > NAME_MAX)
-        n = NAME_MAX; /* and so it will not be found */
+        return -ENAMETOOLONG;
     memcpy(name, p, n);
     name[n] = 0;
     memmove(w->rest, p + n, strlen(p + n) + 1);
+    if (n && w->rest[0] && !w->rest[strspn(w->rest, "/")])
+        strcpy(w->rest, "/.");
     return n > 0;
+}
+
+/*
+ * Is it one of procfs whose text is not where it leads? All others of procfs
+ * are relative: self, mounts, net.
+ */
+static bool is_magic(int link, const char *goal)
+{
+    struct statfs s;
+
+    return (goal[0] == '/' || strchr(goal, ':')) && !fstatfs(link, &s) &&
+           s.f_type == PROC_SUPER_MAGIC;
 }
 
 /* `name` is a link: what it says is walked next. */
@@ -71,16 +90,26 @@ static int follow(struct walk *w, int link)
 
     if (n < 0)
         return -errno;
-    if (++w->links > LINKS_MAX)
+    goal[n] = 0;
+    if (++w->links > LINKS_MAX || is_magic(link, goal))
         return -ELOOP;
-    if ((size_t)n + 1 + rest >= sizeof(w->rest))
+    if ((size_t)n + rest >= sizeof(w->rest))
         return -ENAMETOOLONG;
-    memmove(w->rest + n + 1, w->rest, rest + 1);
+    /* The rest is empty, or begins with a slash. */
+    memmove(w->rest + n, w->rest, rest + 1);
     memcpy(w->rest, goal, (size_t)n);
-    w->rest[n] = '/';
     if (goal[0] == '/')
         walk_up(w, 0);
     return 0;
+}
+
+static int here_is_folder(const struct walk *w)
+{
+    struct stat st;
+
+    if (fstat(w->fd[w->depth], &st))
+        return -errno;
+    return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
 static int step(struct walk *w, const char *name, bool last, int flags)
@@ -88,11 +117,11 @@ static int step(struct walk *w, const char *name, bool last, int flags)
     struct stat st;
     int fd, e;
 
-    if (!strcmp(name, "."))
-        return 0;
-    if (!strcmp(name, "..")) {
-        walk_up(w, w->depth ? w->depth - 1 : 0);
-        return 0;
+    if (!strcmp(name, ".") || !strcmp(name, "..")) {
+        e = here_is_folder(w);
+        if (!e && name[1] && w->depth)
+            walk_up(w, w->depth - 1);
+        return e;
     }
     fd = openat(w->fd[w->depth], name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
@@ -115,26 +144,43 @@ static int step(struct walk *w, const char *name, bool last, int flags)
     return 0;
 }
 
+/* Where the walk has ended, opened as the flags say. */
+static int walk_end(const struct walk *w, int flags)
+{
+    int here = w->fd[w->depth], fd;
+    struct stat st;
+
+    if (fstat(here, &st))
+        return -errno;
+    if ((flags & O_DIRECTORY) && !S_ISDIR(st.st_mode))
+        return -ENOTDIR;
+    if (S_ISLNK(st.st_mode) && !(flags & O_PATH))
+        return -ELOOP;
+    if (!w->depth)
+        fd = openat(here, ".", flags | O_CLOEXEC);
+    else if (flags & O_PATH)
+        fd = fcntl(here, F_DUPFD_CLOEXEC, 3);
+    else /* what the descriptor is; no name is looked up */
+        fd = open(path_of_fd(here).text, (flags & ~O_NOFOLLOW) | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 int path_walk_in(int root, const char *path, int flags)
 {
     struct walk w = {.fd = {root}};
     char name[NAME_MAX + 1];
-    int e = 0, fd;
+    int e;
 
     if (strlen(path) >= sizeof(w.rest))
         return -ENAMETOOLONG;
     strcpy(w.rest, path);
-    while (!e && next_name(&w, name))
-        e = step(&w, name, !w.rest[strspn(w.rest, "/")], flags);
-    if (!e && (flags & O_PATH)) {
-        fd = w.depth ? fcntl(w.fd[w.depth], F_DUPFD_CLOEXEC, 3)
-                     : openat(root, ".", flags | O_CLOEXEC);
-        e = fd < 0 ? -errno : fd;
-    } else if (!e) {
-        /* What the O_PATH descriptor is, opened; no name is looked up. */
-        fd = open(path_of_fd(w.fd[w.depth]).text, flags | O_CLOEXEC);
-        e = fd < 0 ? -errno : fd;
+    while ((e = next_name(&w, name)) > 0) {
+        e = step(&w, name, !w.rest[0], flags);
+        if (e)
+            break;
     }
+    if (!e)
+        e = walk_end(&w, flags);
     walk_up(&w, 0);
     return e;
 }

@@ -334,6 +334,8 @@ int json_read_text(struct arena *a, const char *text, size_t len,
 
     if (!tok)
         return error_set(err, ENOMEM, "%s: no memory", what);
+    /* Or what follows the end would be passed over. */
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
     o = len > INT32_MAX ? NULL : json_tokener_parse_ex(tok, text, (int)len);
     if (!o)
         e = error_set(err, EINVAL, "%s: is no JSON: %s, at byte %zu", what,

@@ -16,9 +16,10 @@
 static bool number(const char *text, uint32_t *value)
 {
     char *end;
-    unsigned long v = strtoul(text, &end, 10);
+    unsigned long long v = strtoull(text, &end, 10);
 
-    if (end == text || *end || v > UINT32_MAX - 1)
+    /* strtoull() takes signs and spaces, too. */
+    if (text[0] < '0' || text[0] > '9' || *end || v > UINT32_MAX - 1)
         return false;
     *value = (uint32_t)v;
     return true;
@@ -39,6 +40,22 @@ static FILE *open_in(int root, const char *path)
 }
 
 /*
+ * The next line. The rest of one that is too long is no line of its own: what
+ * a user may write into a comment there must not make an entry.
+ */
+static bool next_line(FILE *f, char *line, int size)
+{
+    int c;
+
+    if (!fgets(line, size, f))
+        return false;
+    if (!strchr(line, '\n'))
+        while ((c = getc(f)) != EOF && c != '\n')
+            ;
+    return true;
+}
+
+/*
  * The line whose first field is `name`, or whose third is `id` if name is
  * NULL: its third and fourth fields, as numbers.
  */
@@ -50,7 +67,8 @@ static bool find_line(int root, const char *path, const char *name, uint32_t id,
     char line[2048];
     bool found = false;
 
-    while (f && !found && lines++ < LINES_MAX && fgets(line, sizeof(line), f)) {
+    while (f && !found && lines++ < LINES_MAX &&
+           next_line(f, line, sizeof(line))) {
         char *rest = line, *field[4];
         unsigned n = 0;
 
