@@ -317,6 +317,12 @@ static int new_fs(struct rootfs *r, const struct spec_mount *m,
 
     if (target < 0)
         return target;
+    if (!type_is(m, "proc") && is_fs(target, PROC_SUPER_MAGIC)) {
+        close(target);
+        return error_set(err, EPERM,
+                         "destination: is in a procfs, where nothing "
+                         "may be put");
+    }
     if (late_readonly(m, o))
         own.flags &= ~(unsigned long)MS_RDONLY;
     if (type_is(m, "cgroup") || type_is(m, "cgroup2"))

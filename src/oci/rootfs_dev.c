@@ -93,6 +93,25 @@ static bool same_device(int folder, const char *name, mode_t type, dev_t dev)
            (type == S_IFIFO || st.st_rdev == dev);
 }
 
+/* By a descriptor: the name may be a link to something else by now. */
+static int device_owner(int folder, const char *name,
+                        const struct spec_device *d, mode_t mode)
+{
+    int fd = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), e = 0;
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st))
+        e = -errno;
+    else if ((st.st_mode & S_IFMT) != device_type(d))
+        e = -EEXIST;
+    else if (chmod(path_of_fd(fd).text, mode) ||
+             fchownat(fd, "", d->uid, d->gid, AT_EMPTY_PATH))
+        e = -errno;
+    if (fd >= 0)
+        close(fd);
+    return e;
+}
+
 static int device_node(struct rootfs *r, const struct spec_device *d,
                        mode_t mode, struct error *err)
 {
@@ -107,10 +126,8 @@ static int device_node(struct rootfs *r, const struct spec_device *d,
         e = -errno;
     if (e == -EEXIST && same_device(folder, name, type, dev))
         e = 0;
-    /* The umask has had its say; O_NOFOLLOW, as it may be replaced by now. */
-    if (!e && (fchmodat(folder, name, mode, 0) ||
-               fchownat(folder, name, d->uid, d->gid, AT_SYMLINK_NOFOLLOW)))
-        e = -errno;
+    if (!e)
+        e = device_owner(folder, name, d, mode);
     close(folder);
     return e ? error_set(err, -e, "%s: %s", d->path,
                          e == -EEXIST ? "something else is there"
