@@ -437,15 +437,17 @@ static bool is_last(const struct json_strings *env, unsigned i)
 /* HOME of the user by the container's own passwd. */
 static const char *home_of(struct launch *l)
 {
-    FILE *f = fopen("/etc/passwd", "re");
+    /* It may be anything in a hostile root: a pipe would never open. */
+    int fd = open("/etc/passwd", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     char line[1024], *home = NULL;
-    unsigned uid;
     struct stat st;
+    unsigned uid;
+    FILE *f = NULL;
 
-    if (f && (fstat(fileno(f), &st) || !S_ISREG(st.st_mode))) {
-        fclose(f);
-        f = NULL;
-    }
+    if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode))
+        f = fdopen(fd, "r");
+    if (fd >= 0 && !f)
+        close(fd);
     while (f && !home && fgets(line, sizeof(line), f)) {
         char *field[7], *rest = line;
         unsigned n = 0;
