@@ -207,6 +207,20 @@ int mount_put(int mount, int target, struct error *err)
     return 0;
 }
 
+int mount_bind(int dir, const char *source, bool recursive, uint64_t set,
+               int target, struct error *err)
+{
+    int fd = mount_copy(dir, source, recursive, false, err), e;
+
+    if (fd < 0)
+        return fd;
+    e = mount_attr(fd, set, 0, recursive, -1, err);
+    if (!e)
+        e = mount_put(fd, target, err);
+    close(fd);
+    return e;
+}
+
 int mount_new(const char *type, const char *source, int target,
               const struct mount_options *o, struct error *err)
 {

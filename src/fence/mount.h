@@ -40,6 +40,12 @@ int mount_attr(int mount, uint64_t set, uint64_t clear, bool recursive,
                int userns, struct error *err) must_check;
 /* Puts a detached mount where `target` is. */
 int mount_put(int mount, int target, struct error *err) must_check;
+/*
+ * All three: what is at `source` shows up at `target`, too, with these
+ * MOUNT_ATTR_*; if `recursive` with all that is below.
+ */
+int mount_bind(int dir, const char *source, bool recursive, uint64_t set,
+               int target, struct error *err) must_check;
 /* A new file system at target, by mount(2). */
 int mount_new(const char *type, const char *source, int target,
               const struct mount_options *o, struct error *err) must_check;

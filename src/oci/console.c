@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fd_pass.h"
 #include "fence/mount.h"
 #include "fence/path.h"
 #include "oci/launch.h"
@@ -47,24 +48,10 @@ int console_connect(const char *path, struct error *err)
 /* As containerd's and conmon's receivers expect it: the name, with the fd. */
 int console_send(int sock, int master, struct error *err)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    char name[] = "/dev/ptmx";
-    struct iovec iov = {name, sizeof(name)};
-    struct msghdr h = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = control.bytes,
-                       .msg_controllen = sizeof(control.bytes)};
+    static const char name[] = "/dev/ptmx";
+    int e = fd_pass_send(sock, name, sizeof(name), master);
 
-    CMSG_FIRSTHDR(&h)->cmsg_level = SOL_SOCKET;
-    CMSG_FIRSTHDR(&h)->cmsg_type = SCM_RIGHTS;
-    CMSG_FIRSTHDR(&h)->cmsg_len = CMSG_LEN(sizeof(master));
-    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&h)), &master, sizeof(master));
-    if (sendmsg(sock, &h, MSG_NOSIGNAL) < 0)
-        return error_set(err, errno, "--console-socket: %s", strerror(errno));
-    return 0;
+    return e ? error_set(err, -e, "--console-socket: %s", strerror(-e)) : 0;
 }
 
 static int master_open(int root, struct error *err)
@@ -91,19 +78,12 @@ static int master_open(int root, struct error *err)
 
 static int bind_console(int root, int slave, struct error *err)
 {
-    struct path_of_fd path = path_of_fd(slave);
-    int fd, target, e;
+    int target = path_make_in(root, "/dev/console", true, NULL), e;
 
-    fd = mount_copy(AT_FDCWD, path.text, false, false, err);
-    if (fd < 0)
-        return fd;
-    target = path_make_in(root, "/dev/console", true, NULL);
-    e = target < 0
-            ? error_set(err, -target, "/dev/console: %s", strerror(-target))
-            : mount_put(fd, target, err);
-    if (target >= 0)
-        close(target);
-    close(fd);
+    if (target < 0)
+        return error_set(err, -target, "/dev/console: %s", strerror(-target));
+    e = mount_bind(AT_FDCWD, path_of_fd(slave).text, false, 0, target, err);
+    close(target);
     return e;
 }
 

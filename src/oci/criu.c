@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd_pass.h"
+
 #define MESSAGE_MAX (256 * KiB)
 #define CRIU_NOTIFY 6
 
@@ -228,30 +230,13 @@ static void parse_answer(struct answer *a, const uint8_t *data, size_t len)
 
 static bool receive(int sock, struct answer *a)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
     uint8_t data[4096];
-    struct iovec iov = {data, sizeof(data)};
-    struct msghdr h = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = control.bytes,
-                       .msg_controllen = sizeof(control.bytes)};
-    struct cmsghdr *c;
     ssize_t n;
 
     memset(a, 0, sizeof(*a));
-    a->fd = -1;
-    do
-        n = recvmsg(sock, &h, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    n = fd_pass_receive(sock, data, sizeof(data), 0, &a->fd);
     if (n <= 0)
         return false;
-    c = CMSG_FIRSTHDR(&h);
-    if (c && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len == CMSG_LEN(sizeof(a->fd)))
-        memcpy(&a->fd, CMSG_DATA(c), sizeof(a->fd));
     parse_answer(a, data, (size_t)n);
     return true;
 }

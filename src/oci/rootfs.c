@@ -288,15 +288,7 @@ static int copy_up(struct rootfs *r, const struct spec_mount *m, int below,
 static int bind_sys(int target, const struct mount_options *o,
                     struct error *err)
 {
-    int fd = mount_copy(AT_FDCWD, "/sys", true, false, err), e;
-
-    if (fd < 0)
-        return fd;
-    e = mount_attr(fd, o->attr_set, 0, true, -1, err);
-    if (!e)
-        e = mount_put(fd, target, err);
-    close(fd);
-    return e;
+    return mount_bind(AT_FDCWD, "/sys", true, o->attr_set, target, err);
 }
 
 /* A tmpfs that shall be read-only gets so at the end: mounts go into it. */

@@ -21,17 +21,9 @@ static int bind_own(const struct cgroup_tree *t, int target,
                     const struct mount_options *o, struct error *err)
 {
     char path[2 * PATH_MAX];
-    int fd, e;
 
     snprintf(path, sizeof(path), "%s%s", t->mount, t->path);
-    fd = mount_copy(AT_FDCWD, path, true, false, err);
-    if (fd < 0)
-        return fd;
-    e = mount_attr(fd, o->attr_set, 0, true, -1, err);
-    if (!e)
-        e = mount_put(fd, target, err);
-    close(fd);
-    return e;
+    return mount_bind(AT_FDCWD, path, true, o->attr_set, target, err);
 }
 
 static int mount_v2(struct rootfs *r, const struct cgroup_tree *t, int target,

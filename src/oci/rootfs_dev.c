@@ -46,18 +46,16 @@ static mode_t device_type(const struct spec_device *d)
 static int device_bind(struct rootfs *r, const struct spec_device *d,
                        struct error *err)
 {
-    int source = mount_copy(AT_FDCWD, d->path, false, false, err), target;
-    int e;
+    int target, e;
 
-    if (source < 0)
-        return source;
+    if (access(d->path, F_OK))
+        return error_set(err, errno, "%s: the host has none: %s", d->path,
+                         strerror(errno));
     target = path_make_in(r->root, d->path, true, NULL);
-    e = target < 0
-            ? error_set(err, -target, "%s: %s", d->path, strerror(-target))
-            : mount_put(source, target, err);
-    if (target >= 0)
-        close(target);
-    close(source);
+    if (target < 0)
+        return error_set(err, -target, "%s: %s", d->path, strerror(-target));
+    e = mount_bind(AT_FDCWD, d->path, false, 0, target, err);
+    close(target);
     return e;
 }
 
@@ -250,17 +248,6 @@ static int mask_folder(int target, struct error *err)
     return mount_new("tmpfs", "tmpfs", target, &o, err);
 }
 
-static int mask_file(int target, int null, struct error *err)
-{
-    int fd = mount_copy(null, "", false, false, err), e;
-
-    if (fd < 0)
-        return fd;
-    e = mount_put(fd, target, err);
-    close(fd);
-    return e;
-}
-
 static int mask(struct rootfs *r, const char *path, int null, struct error *err)
 {
     int target = path_open_in(r->root, path, O_PATH), e;
@@ -273,26 +260,21 @@ static int mask(struct rootfs *r, const char *path, int null, struct error *err)
                          "linux.maskedPaths: %s: %s", path,
                          strerror(target < 0 ? -target : errno));
     e = S_ISDIR(st.st_mode) ? mask_folder(target, err)
-                            : mask_file(target, null, err);
+                            : mount_bind(null, "", false, 0, target, err);
     close(target);
     return e ? error_prefix(err, "linux.maskedPaths: %s", path) : 0;
 }
 
 static int readonly(struct rootfs *r, const char *path, struct error *err)
 {
-    int target = path_open_in(r->root, path, O_PATH), fd, e;
+    int target = path_open_in(r->root, path, O_PATH), e;
 
     if (target == -ENOENT || target == -ENOTDIR || target == -EACCES)
         return 0;
     if (target < 0)
         return error_set(err, -target, "linux.readonlyPaths: %s: %s", path,
                          strerror(-target));
-    fd = mount_copy(target, "", true, false, err);
-    e = fd < 0 ? fd : mount_attr(fd, MOUNT_ATTR_RDONLY, 0, true, -1, err);
-    if (!e)
-        e = mount_put(fd, target, err);
-    if (fd >= 0)
-        close(fd);
+    e = mount_bind(target, "", true, MOUNT_ATTR_RDONLY, target, err);
     close(target);
     return e ? error_prefix(err, "linux.readonlyPaths: %s", path) : 0;
 }

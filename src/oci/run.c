@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/fd_pass.h"
 #include "base/log.h"
 #include "fence/cgroup_stats.h"
 #include "oci/create_int.h"
@@ -50,25 +51,12 @@ void run_hold_signals(void)
 
 static int master_receive(int sock)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
     char name[64];
-    struct iovec iov = {name, sizeof(name)};
-    struct msghdr h = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = control.bytes,
-                       .msg_controllen = sizeof(control.bytes)};
-    struct cmsghdr *c;
-    int fd = -1;
+    int fd;
 
-    if (recvmsg(sock, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) <= 0)
-        return -1;
-    c = CMSG_FIRSTHDR(&h);
-    if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(fd)))
-        memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-    return fd;
+    return fd_pass_receive(sock, name, sizeof(name), MSG_DONTWAIT, &fd) > 0
+               ? fd
+               : -1;
 }
 
 static void copy_size(const struct relay *r)

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fd_pass.h"
 #include "base/log.h"
 #include "oci/create_int.h"
 #include "oci/sync.h"
@@ -43,30 +44,12 @@ static const char *process_state(struct container *c, const struct spec *spec)
     return text;
 }
 
-static int listener_send(int to, const char *text, int fd)
-{
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec iov = {(void *)text, strlen(text)};
-    struct msghdr h = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = control.bytes,
-                       .msg_controllen = sizeof(control.bytes)};
-
-    CMSG_FIRSTHDR(&h)->cmsg_level = SOL_SOCKET;
-    CMSG_FIRSTHDR(&h)->cmsg_type = SCM_RIGHTS;
-    CMSG_FIRSTHDR(&h)->cmsg_len = CMSG_LEN(sizeof(fd));
-    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&h)), &fd, sizeof(fd));
-    return sendmsg(to, &h, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 static int listener_give(struct container *c, const struct spec *spec, int fd,
                          struct error *err)
 {
     const char *path = spec->linux_.seccomp->listener_path;
     struct sockaddr_un a = {.sun_family = AF_UNIX};
+    const char *state = process_state(c, spec);
     int to, e = 0;
 
     if (!path || strlen(path) >= sizeof(a.sun_path))
@@ -78,7 +61,7 @@ static int listener_give(struct container *c, const struct spec *spec, int fd,
     if (to < 0 || connect(to, (struct sockaddr *)&a, sizeof(a)))
         e = -errno;
     if (!e)
-        e = listener_send(to, process_state(c, spec), fd);
+        e = fd_pass_send(to, state, strlen(state), fd);
     if (to >= 0)
         close(to);
     return e ? error_set(err, -e, "linux.seccomp.listenerPath: %s: %s", path,
