@@ -11,18 +11,6 @@
 #define EXEC(m) .field = offsetof(struct oci_exec_args, m)
 #define TEXT(m) .field = offsetof(struct container_options, m)
 
-static int exec_fds(void *ctx, const char *v, struct error *err)
-{
-    struct oci_exec_args *a = ctx;
-    char *end;
-    unsigned long n = strtoul(v, &end, 10);
-
-    if (end == v || *end || n > 65536)
-        return error_set(err, EINVAL, "--preserve-fds %s: give a number", v);
-    a->o.preserve_fds = (unsigned)n;
-    return 0;
-}
-
 static int exec_env(void *ctx, const char *v, struct error *err)
 {
     return oci_list_add(&((struct oci_exec_args *)ctx)->env, v, err);
@@ -57,7 +45,8 @@ const struct option_spec oci_exec_options[] = {
      TEXT(console_socket)},
     {"pid-file", NULL, "FILE", "gets the number of the process",
      TEXT(pid_file)},
-    {"preserve-fds", NULL, "N", "descriptors 3 to 2+N stay open", exec_fds},
+    {"preserve-fds", NULL, "N", "descriptors 3 to 2+N stay open",
+     oci_preserve_fds},
     {"cgroup", NULL, "PATH", "below the container's", TEXT(cgroup)},
     {"ignore-paused", NULL, NULL, "start it in a frozen container, too",
      TEXT(ignore_paused)},

@@ -47,6 +47,9 @@ struct oci_list {
 };
 int oci_list_add(struct oci_list *list, const char *value, struct error *err);
 
+/* --preserve-fds N, for arguments that begin with struct container_options. */
+int oci_preserve_fds(void *ctx, const char *v, struct error *err);
+
 struct oci_run_args {
     struct container_options o;
     const char *rootfs, *memory, *cpus, *pids, *net, *user, *cwd, *hostname;

@@ -91,23 +91,10 @@ static uint64_t joined(const struct __user_cap_data_struct d[2], size_t at)
     return low | (uint64_t)high << 32;
 }
 
-/* The bits of `all` for which prctl(option, arg, capability) says 1. */
-static uint64_t asked(uint64_t all, int option, unsigned long arg, bool second)
-{
-    uint64_t found = 0;
-    unsigned i;
-
-    for (i = 0; all >> i; i++)
-        if (prctl(option, second ? arg : i, second ? i : 0, 0, 0) == 1)
-            found |= BIT64(i);
-    return found;
-}
-
 int caps_get(struct caps_sets *sets, struct error *err)
 {
     struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct d[2];
-    uint64_t all = caps_of_kernel();
 
     if (syscall(SYS_capget, &h, d))
         return error_set(err, errno, "capget: %s", strerror(errno));
@@ -117,8 +104,6 @@ int caps_get(struct caps_sets *sets, struct error *err)
         joined(d, offsetof(struct __user_cap_data_struct, permitted));
     sets->inheritable =
         joined(d, offsetof(struct __user_cap_data_struct, inheritable));
-    sets->bounding = asked(all, PR_CAPBSET_READ, 0, false);
-    sets->ambient = asked(all, PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, true);
     return 0;
 }
 

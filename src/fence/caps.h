@@ -18,7 +18,10 @@ bool caps_find(const char *name, unsigned *cap);
 const char *caps_name(unsigned cap);
 /* All that the running kernel has. */
 uint64_t caps_of_kernel(void);
-/* The calling thread's own. */
+/*
+ * The calling thread's own effective, permitted and inheritable ones. The
+ * other two are left alone: they would take a call for each capability.
+ */
 int caps_get(struct caps_sets *sets, struct error *err) must_check;
 
 /*

@@ -20,6 +20,7 @@
 #include "fence/path.h"
 #include "oci/create_int.h"
 #include "oci/criu.h"
+#include "oci/rootfs_int.h"
 
 #define DESCRIPTORS "descriptors.json" /* runc's name for the same thing */
 #define NET_KEY     "extRootNetNS"
@@ -61,17 +62,15 @@ static void add_mount(struct cr *r, const char *dest, const char *source)
     r->o.ext_mounts++;
 }
 
-static bool is_bind(const struct spec_mount *m)
+/* Its options were understood when the container was created. */
+static bool is_bind(const struct cr *r, const struct spec_mount *m)
 {
-    unsigned i;
+    struct mount_options o;
+    struct error err;
 
-    if (m->type && !strcmp(m->type, "bind"))
-        return true;
-    for (i = 0; i < m->options.count; i++)
-        if (!strcmp(m->options.item[i], "bind") ||
-            !strcmp(m->options.item[i], "rbind"))
-            return true;
-    return false;
+    return !mount_parse(r->arena, m->options.item, m->options.count, &o,
+                        &err) &&
+           rootfs_is_bind(m, &o);
 }
 
 static void add_cgroups(struct cr *r, const char *dest)
@@ -114,28 +113,26 @@ static bool is_folder(const struct cr *r, const char *path)
 
 static void add_mounts(struct cr *r)
 {
-    static const char *const devices[] = {"/dev/null",    "/dev/zero",
-                                          "/dev/full",    "/dev/random",
-                                          "/dev/urandom", "/dev/tty"};
     const struct spec_linux *l = &r->spec->linux_;
     const struct spec_mount *m = r->spec->mounts.items;
-    const struct spec_device *d = l->devices.items;
-    unsigned i;
+    const struct spec_device *d = l->devices.items, *defaults;
+    unsigned n, i;
 
+    defaults = rootfs_default_devices(&n);
     r->pairs_max = r->spec->mounts.count + l->devices.count +
-                   l->masked_paths.count + ARRAY_SIZE(devices) + CGROUP_TREES;
+                   l->masked_paths.count + n + CGROUP_TREES;
     r->pairs = arena_alloc(r->arena, (r->pairs_max + 1) * sizeof(*r->pairs));
     r->o.ext_mount = r->pairs;
     for (i = 0; i < r->spec->mounts.count; i++) {
-        if (is_bind(&m[i]))
+        if (is_bind(r, &m[i]))
             add_mount(r, m[i].destination, m[i].source);
         else if (m[i].type && !strncmp(m[i].type, "cgroup", 6))
             add_cgroups(r, m[i].destination);
     }
     /* Those that were bound, as none could be made; others are not looked at.
      */
-    for (i = 0; i < ARRAY_SIZE(devices); i++)
-        add_mount(r, devices[i], devices[i]);
+    for (i = 0; i < n; i++)
+        add_mount(r, defaults[i].path, defaults[i].path);
     for (i = 0; i < l->devices.count; i++)
         add_mount(r, d[i].path, d[i].path);
     for (i = 0; i < l->masked_paths.count; i++)
@@ -317,7 +314,7 @@ int container_checkpoint(const char *root, const char *id,
         e = dump(&r, err);
     close_folders(&r);
     if (!e && !k->leave_running && !k->pre_dump)
-        e = container_remove(&c, err);
+        e = container_remove(&c, &spec, err);
     oci_state_close(&c);
     return e;
 }

@@ -72,4 +72,5 @@ void run_hold_signals(void);
 int config_read(struct container *c, struct spec *spec,
                 struct error *err) must_check;
 /* Kills, removes cgroup and state; c is locked. */
-int container_remove(struct container *c, struct error *err) must_check;
+int container_remove(struct container *c, const struct spec *spec,
+                     struct error *err) must_check;

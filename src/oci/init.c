@@ -157,11 +157,7 @@ static int check_program(struct launch *l, struct error *err)
 
 static int check_process(struct launch *l, struct error *err)
 {
-    if (!l->process || !l->process->args.count)
-        return error_set(err, EINVAL,
-                         "process.args: is missing: nothing can "
-                         "be started");
-    return 0;
+    return spec_check_args(l->process, err);
 }
 
 static int join_console(struct launch *l, struct error *err)

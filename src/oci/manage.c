@@ -70,12 +70,15 @@ static int await_end(struct container *c, struct error *err)
     return 0;
 }
 
-int container_remove(struct container *c, struct error *err)
+int container_remove(struct container *c, const struct spec *spec,
+                     struct error *err)
 {
-    struct spec spec;
     struct error hook_err;
-    bool have_config = !config_read(c, &spec, &hook_err);
+    struct spec read;
     int e = 0;
+
+    if (!spec && !config_read(c, &read, &hook_err))
+        spec = &read;
 
     /*
      * Without a process of ours, who is in that cgroup is not ours to kill:
@@ -93,8 +96,8 @@ int container_remove(struct container *c, struct error *err)
     if (e)
         return e;
     /* Failing ones are warnings, and the removal goes on. */
-    if (have_config && hooks_run(&spec.hooks.kind[HOOK_POSTSTOP], "poststop", c,
-                                 STATE_STOPPED, true, &hook_err))
+    if (spec && hooks_run(&spec->hooks.kind[HOOK_POSTSTOP], "poststop", c,
+                          STATE_STOPPED, true, &hook_err))
         log_warn("%s", hook_err.msg);
     return oci_state_remove(c, err);
 }
@@ -120,7 +123,7 @@ int container_delete(const char *root, const char *id, bool force,
                           "--force",
                           id, oci_state_status_name(s));
         else
-            e = container_remove(&c, err);
+            e = container_remove(&c, NULL, err);
     }
     oci_state_close(&c);
     return e;

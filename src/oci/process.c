@@ -27,6 +27,7 @@
 #include "fence/caps.h"
 #include "oci/launch.h"
 #include "oci/process_int.h"
+#include "oci/user.h"
 
 /* Writes to our own file of the host's procfs: "self/attr/exec". */
 static int write_own(struct launch *l, const char *name, const char *text)
@@ -392,23 +393,6 @@ static int enter_cwd(const struct spec_process *p, struct error *err)
     return 0;
 }
 
-/* Made with the runtime's rights if it is missing, as users of runc expect. */
-static void make_cwd(const struct spec_process *p)
-{
-    char *path = strdup(p->cwd), *c;
-
-    if (path && access(path, F_OK) && errno == ENOENT) {
-        for (c = path + 1; *c; c++)
-            if (*c == '/') {
-                *c = 0;
-                mkdir(path, 0755);
-                *c = '/';
-            }
-        mkdir(path, 0755);
-    }
-    free(path);
-}
-
 /* --- exec --- */
 
 static const char *env_get(const struct json_strings *env, const char *name)
@@ -437,29 +421,13 @@ static bool is_last(const struct json_strings *env, unsigned i)
 /* HOME of the user by the container's own passwd. */
 static const char *home_of(struct launch *l)
 {
-    /* It may be anything in a hostile root: a pipe would never open. */
-    int fd = open("/etc/passwd", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    char line[1024], *home = NULL;
-    struct stat st;
-    unsigned uid;
-    FILE *f = NULL;
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const char *home = NULL;
 
-    if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode))
-        f = fdopen(fd, "r");
-    if (fd >= 0 && !f)
-        close(fd);
-    while (f && !home && fgets(line, sizeof(line), f)) {
-        char *field[7], *rest = line;
-        unsigned n = 0;
-
-        while (n < 7 && (field[n] = strsep(&rest, ":\n")))
-            n++;
-        if (n >= 6 && sscanf(field[2], "%u", &uid) == 1 &&
-            uid == l->process->user.uid && field[5][0] == '/')
-            home = arena_strdup(&l->c->arena, field[5]);
+    if (root >= 0) {
+        home = user_home(&l->c->arena, root, l->process->user.uid);
+        close(root);
     }
-    if (f)
-        fclose(f);
     return home ? home : "/";
 }
 
@@ -504,8 +472,6 @@ int process_become(struct launch *l, struct error *err)
     int e = set_labels(l, err);
 
     /* What needs calls that the filter may deny comes first. */
-    if (!l->joins)
-        make_cwd(p);
     l->env = environment(l);
     signals_to_default();
     umask(p->user.has & SPEC_UMASK ? p->user.umask : 0022);

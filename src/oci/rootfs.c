@@ -36,7 +36,7 @@ static bool type_is(const struct spec_mount *m, const char *type)
     return m->type && !strcmp(m->type, type);
 }
 
-static bool is_bind(const struct spec_mount *m, const struct mount_options *o)
+bool rootfs_is_bind(const struct spec_mount *m, const struct mount_options *o)
 {
     return (o->flags & MS_BIND) || type_is(m, "bind");
 }
@@ -127,7 +127,7 @@ int rootfs_sources(struct launch *l, struct error *err)
 
         if (e)
             return e;
-        if (!is_bind(&m[i], &o) || (o.flags & MS_REMOUNT) ||
+        if (!rootfs_is_bind(&m[i], &o) || (o.flags & MS_REMOUNT) ||
             !(userns || o.idmap || m[i].uid_mappings.count))
             continue;
         fd = source_open(l, &m[i], &o, err);
@@ -345,7 +345,7 @@ static int mount_one(struct rootfs *r, unsigned i, struct error *err)
 
     if (o->flags & MS_REMOUNT)
         e = remount(r, m, o, err);
-    else if (is_bind(m, o))
+    else if (rootfs_is_bind(m, o))
         e = bind(r, i, m, o, err);
     else if (!m->type || !m->type[0])
         e = error_set(err, EINVAL, "type: is missing");
@@ -500,7 +500,8 @@ static int make_readonly(struct rootfs *r, struct error *err)
     int e = 0, fd;
 
     for (i = 0; i < r->l->spec->mounts.count && !e; i++) {
-        if (!late_readonly(&m[i], &r->mount[i]) || is_bind(&m[i], &r->mount[i]))
+        if (!late_readonly(&m[i], &r->mount[i]) ||
+            rootfs_is_bind(&m[i], &r->mount[i]))
             continue;
         fd = path_open_in(r->root, m[i].destination, O_PATH);
         e = fd < 0 ? error_set(err, -fd, "mounts[%u].destination: %s", i,
@@ -580,9 +581,9 @@ int rootfs_enter(struct launch *l, struct error *err)
     unsigned long how = propagation_of(l);
     int e;
 
+    make_cwd(r);
     if (!(l->made & CLONE_NEWNS))
         return plain_chroot(r, err);
-    make_cwd(r);
     e = make_readonly(r, err);
     if (!e)
         e = rootfs_mask(r, err);

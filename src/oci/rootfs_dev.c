@@ -28,6 +28,12 @@ static const struct spec_device defaults[] = {
     {0, "/dev/tty", "c", 5, 0, 0666, 0, 0},
 };
 
+const struct spec_device *rootfs_default_devices(unsigned *count)
+{
+    *count = ARRAY_SIZE(defaults);
+    return defaults;
+}
+
 static const struct {
     const char *name, *goal;
 } links[] = {
@@ -184,8 +190,7 @@ static bool dev_is_bound(const struct rootfs *r)
         const char *d = m[i].destination;
 
         if ((!strcmp(d, "/dev") || !strcmp(d, "/dev/")) &&
-            ((r->mount[i].flags & MS_BIND) ||
-             (m[i].type && !strcmp(m[i].type, "bind"))))
+            rootfs_is_bind(&m[i], &r->mount[i]))
             return true;
     }
     return false;

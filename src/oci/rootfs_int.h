@@ -14,6 +14,10 @@ struct rootfs {
     struct mount_options *mount; /* of spec->mounts, parsed */
 };
 
+/* Is it a bind, by its type or by its options? */
+bool rootfs_is_bind(const struct spec_mount *m, const struct mount_options *o);
+/* The devices that every container has. [runtime-spec, "Default Devices"] */
+const struct spec_device *rootfs_default_devices(unsigned *count);
 /* Devices, links and what else belongs into /dev. */
 int rootfs_devices(struct rootfs *r, struct error *err) must_check;
 /* One of type cgroup at `target`, which is what `path` leads to. */

@@ -210,7 +210,7 @@ int run_to_end(struct making *m, int *status, struct error *err)
         *status = e;
         if (e == 128 + SIGKILL)
             tell_limits(m);
-        e = m->o->keep ? 0 : container_remove(&m->c, err);
+        e = m->o->keep ? 0 : container_remove(&m->c, &m->spec, err);
     }
     making_end(m);
     return e;

@@ -215,5 +215,7 @@ const struct spec_namespace *spec_namespace(const struct spec *spec,
  * passed over with a warning.
  */
 void spec_caps(const struct spec_process *p, struct caps_sets *caps);
+/* Is there a program to be started? -EINVAL. */
+int spec_check_args(const struct spec_process *p, struct error *err) must_check;
 /* NULL: unknown. For `features` and for messages: CLONE_NEW* to its name. */
 const char *spec_namespace_name(unsigned type);

@@ -113,6 +113,13 @@ int spec_check_process(const struct spec_process *p, struct error *err)
     return e ? e : check_rlimits(p, err);
 }
 
+int spec_check_args(const struct spec_process *p, struct error *err)
+{
+    if (!p || !p->args.count)
+        return NO("process.args: is missing: nothing can be started");
+    return 0;
+}
+
 static int check_namespaces(const struct spec *s, struct error *err)
 {
     const struct spec_namespace *n = s->linux_.namespaces.items;

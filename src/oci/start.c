@@ -128,12 +128,10 @@ static int start(struct container *c, struct error *err)
                          "be started",
                          c->id, oci_state_status_name(s));
     e = config_read(c, &spec, err);
+    if (!e)
+        e = spec_check_args(spec.process, err);
     if (e)
         return e;
-    if (!spec.process || !spec.process->args.count)
-        return error_set(err, EINVAL,
-                         "process.args: is missing: nothing can "
-                         "be started");
     sock = start_connect(c, err);
     if (sock < 0)
         return sock;
@@ -144,7 +142,7 @@ static int start(struct container *c, struct error *err)
     if (e)
         return e;
     e = poststart_hooks(c, &spec, err);
-    if (e && container_remove(c, &dropped))
+    if (e && container_remove(c, &spec, &dropped))
         log_warn("%s", dropped.msg);
     return e;
 }

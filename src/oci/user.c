@@ -55,29 +55,34 @@ static bool next_line(FILE *f, char *line, int size)
     return true;
 }
 
-/*
- * The line whose first field is `name`, or whose third is `id` if name is
- * NULL: its third and fourth fields, as numbers.
+/* A line of passwd or group, as far as we want it. */
+struct entry {
+    uint32_t third, fourth; /* the ids; fourth is 0 if it is none */
+    char *sixth;            /* into line; NULL: it has fewer fields */
+    char line[2048];
+};
+
+/* The one whose first field is `name`, or whose third is `id` if that is NULL.
  */
 static bool find_line(int root, const char *path, const char *name, uint32_t id,
-                      uint32_t *third, uint32_t *fourth)
+                      struct entry *e)
 {
     FILE *f = open_in(root, path);
     unsigned lines = 0;
-    char line[2048];
     bool found = false;
 
     while (f && !found && lines++ < LINES_MAX &&
-           next_line(f, line, sizeof(line))) {
-        char *rest = line, *field[4];
+           next_line(f, e->line, sizeof(e->line))) {
+        char *rest = e->line, *field[6];
         unsigned n = 0;
 
-        while (n < 4 && (field[n] = strsep(&rest, ":\n")))
+        while (n < 6 && (field[n] = strsep(&rest, ":\n")))
             n++;
-        found = n >= 3 && number(field[2], third) &&
-                (name ? !strcmp(field[0], name) : *third == id);
-        if (found && fourth && (n < 4 || !number(field[3], fourth)))
-            *fourth = 0;
+        found = n >= 3 && number(field[2], &e->third) &&
+                (name ? !strcmp(field[0], name) : e->third == id);
+        if (n < 4 || !number(field[3], &e->fourth))
+            e->fourth = 0;
+        e->sixth = n < 6 ? NULL : field[5];
     }
     if (f)
         fclose(f);
@@ -88,7 +93,7 @@ int user_find(int root, const char *text, struct spec_user *u,
               struct error *err)
 {
     char *copy = strdup(text), *group;
-    uint32_t uid;
+    struct entry line = {0};
     int e = 0;
 
     if (!copy)
@@ -97,19 +102,37 @@ int user_find(int root, const char *text, struct spec_user *u,
     if (group)
         *group++ = 0;
     u->gid = 0;
-    if (number(copy, &u->uid))
-        find_line(root, "/etc/passwd", NULL, u->uid, &uid, &u->gid);
-    else if (!find_line(root, "/etc/passwd", copy, 0, &u->uid, &u->gid))
+    if (number(copy, &u->uid)) {
+        if (find_line(root, "/etc/passwd", NULL, u->uid, &line))
+            u->gid = line.fourth;
+    } else if (find_line(root, "/etc/passwd", copy, 0, &line)) {
+        u->uid = line.third;
+        u->gid = line.fourth;
+    } else {
         e = error_set(err, ENOENT,
                       "user \"%.80s\": /etc/passwd of the "
                       "container has none",
                       copy);
-    if (!e && group && !number(group, &u->gid) &&
-        !find_line(root, "/etc/group", group, 0, &u->gid, NULL))
-        e = error_set(err, ENOENT,
-                      "group \"%.80s\": /etc/group of the "
-                      "container has none",
-                      group);
+    }
+    if (!e && group && !number(group, &u->gid)) {
+        if (find_line(root, "/etc/group", group, 0, &line))
+            u->gid = line.third;
+        else
+            e = error_set(err, ENOENT,
+                          "group \"%.80s\": /etc/group of the "
+                          "container has none",
+                          group);
+    }
     free(copy);
     return e;
+}
+
+const char *user_home(struct arena *a, int root, uint32_t uid)
+{
+    struct entry line;
+
+    if (!find_line(root, "/etc/passwd", NULL, uid, &line) || !line.sixth ||
+        line.sixth[0] != '/')
+        return NULL;
+    return arena_strdup(a, line.sixth);
 }

@@ -15,3 +15,6 @@
  */
 int user_find(int root, const char *text, struct spec_user *user,
               struct error *err) must_check;
+
+/* His home by passwd, in the arena; NULL: it has none for him. */
+const char *user_home(struct arena *a, int root, uint32_t uid);

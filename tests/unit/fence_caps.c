@@ -2,6 +2,7 @@
 #include "fence/caps.h"
 
 #include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +51,21 @@ static void in_a_child(void (*fn)(void))
     CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+/* All five sets; these two have to be asked for one by one. */
+static void read_all(struct caps_sets *now)
+{
+    struct error err;
+
+    *now = (struct caps_sets){0};
+    CHECK(!caps_get(now, &err));
+    for (unsigned i = 0; caps_name(i); i++) {
+        if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
+            now->bounding |= BIT64(i);
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, i, 0, 0) == 1)
+            now->ambient |= BIT64(i);
+    }
+}
+
 static void shrink(void)
 {
     uint64_t some = BIT64(CAP_KILL) | BIT64(CAP_CHOWN) | BIT64(CAP_SETPCAP);
@@ -62,7 +78,7 @@ static void shrink(void)
                            .inheritable = BIT64(CAP_KILL),
                            .ambient = BIT64(CAP_KILL) | BIT64(CAP_CHOWN)};
     CHECK(!caps_set(&c, &err));
-    CHECK(!caps_get(&now, &err));
+    read_all(&now);
     CHECK_EQ(now.bounding, some);
     CHECK_EQ(now.effective, c.effective);
     CHECK_EQ(now.permitted, c.permitted);
@@ -78,7 +94,7 @@ static void what_is_gone_is_gone(void)
     CHECK(!caps_set(&none, &err));
     CHECK(caps_set(&c, &err) < 0 && strstr(err.msg, "cannot set capabilities"));
     CHECK(caps_set_bounding(0, &err) < 0 && strstr(err.msg, "CAP_CHOWN"));
-    CHECK(!caps_get(&now, &err));
+    read_all(&now);
     CHECK_EQ(now.permitted | now.effective | now.ambient, 0);
 }
 
