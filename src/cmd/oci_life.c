@@ -36,7 +36,7 @@ int oci_preserve_fds(void *ctx, const char *v, struct error *err)
     {"pid-file", NULL, "FILE", "gets the number of the first process",         \
      TEXT(pid_file)},                                                          \
     {"preserve-fds", NULL, "N", "descriptors 3 to 2+N stay open",              \
-     oci_preserve_fds},                                                            \
+     oci_preserve_fds},                                                        \
     {"no-pivot", NULL, NULL, "move the root, for a host on a ramfs",           \
      TEXT(no_pivot)},                                                          \
     {"no-new-keyring", NULL, NULL, "keep the caller's session keyring",        \

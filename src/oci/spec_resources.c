@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "oci/json_table.h"
 #include "oci/spec_int.h"
 
 JSON_IS_ARRAY(cgroup_limits_io, weight_device, weight_devices);
@@ -40,16 +41,6 @@ static void init_device_rule(void *item)
 }
 
 /* clang-format off */
-#define UINT(s, m)    JSON_INT(s, m, false)
-#define SINT(s, m)    JSON_INT(s, m, true)
-#define HAS(s, bit)   .has_at = offsetof(struct s, has), .has = (bit)
-#define NEEDED        .required = true
-#define SHAPE(s, f)   {.size = sizeof(struct s), .fields = f}
-#define ARRAY(s, m, t) .kind = JSON_ARRAY, JSON_AT(s, m), .shape = &(t)
-#define INLINE(s, m, t) .kind = JSON_INLINE, JSON_AT(s, m), .shape = &(t)
-#define STRING(s, m)  .kind = JSON_STRING, JSON_AT(s, m)
-#define BOOL(s, m)    .kind = JSON_BOOL, JSON_AT(s, m)
-
 #define M(type, m, bit) \
     type(cgroup_limits_memory, m), HAS(cgroup_limits_memory, bit)
 static const struct json_field memory_fields[] = {
@@ -186,9 +177,8 @@ static const struct json_field resources_fields[] = {
     {"blockIO", INLINE(cgroup_limits, io, io_shape)},
     {"hugepageLimits", ARRAY(cgroup_limits, hugepage, hugepage_shape)},
     {"network", INLINE(cgroup_limits, net, net_shape)},
-    {"rdma", .kind = JSON_DICT, JSON_AT(cgroup_limits, rdma),
-     .shape = &rdma_shape},
-    {"unified", .kind = JSON_MAP, JSON_AT(cgroup_limits, unified)},
+    {"rdma", DICT(cgroup_limits, rdma, rdma_shape)},
+    {"unified", MAP(cgroup_limits, unified)},
     {NULL},
 };
 const struct json_shape spec_resources_shape =

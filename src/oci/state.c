@@ -14,42 +14,38 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "oci/json_table.h"
 #include "oci/spec.h"
 
 #define ID_MAX 200
 
 /* clang-format off */
-#define STRING(s, m) .kind = JSON_STRING, JSON_AT(s, m)
-#define UINT(s, m)   JSON_INT(s, m, false)
-
 static const struct json_field cgroup_fields[] = {
-    {"controllers", UINT(state_cgroup, controllers), .required = true},
-    {"made", UINT(state_cgroup, made), .required = true},
-    {"v2", .kind = JSON_BOOL, JSON_AT(state_cgroup, v2), .required = true},
-    {"mount", STRING(state_cgroup, mount), .required = true},
-    {"path", STRING(state_cgroup, path), .required = true},
+    {"controllers", UINT(state_cgroup, controllers), NEEDED},
+    {"made", UINT(state_cgroup, made), NEEDED},
+    {"v2", BOOL(state_cgroup, v2), NEEDED},
+    {"mount", STRING(state_cgroup, mount), NEEDED},
+    {"path", STRING(state_cgroup, path), NEEDED},
     {NULL},
 };
-static const struct json_shape cgroup_shape = {
-    .size = sizeof(struct state_cgroup), .fields = cgroup_fields};
+static const struct json_shape cgroup_shape =
+    SHAPE(state_cgroup, cgroup_fields);
 
 static const struct json_field state_fields[] = {
-    {"ociVersion", STRING(state, version), .required = true},
-    {"id", STRING(state, id), .required = true},
-    {"bundle", STRING(state, bundle), .required = true},
-    {"rootfs", STRING(state, rootfs), .required = true},
-    {"created", STRING(state, created), .required = true},
+    {"ociVersion", STRING(state, version), NEEDED},
+    {"id", STRING(state, id), NEEDED},
+    {"bundle", STRING(state, bundle), NEEDED},
+    {"rootfs", STRING(state, rootfs), NEEDED},
+    {"created", STRING(state, created), NEEDED},
     {"owner", STRING(state, owner)},
-    {"pid", JSON_INT(state, pid, true), .required = true},
-    {"pidTime", UINT(state, pid_time), .required = true},
-    {"cgroupLayout", UINT(state, cgroup_layout), .required = true},
-    {"cgroups", .kind = JSON_ARRAY, JSON_AT(state, cgroups),
-     .shape = &cgroup_shape},
-    {"annotations", .kind = JSON_MAP, JSON_AT(state, annotations)},
+    {"pid", SINT(state, pid), NEEDED},
+    {"pidTime", UINT(state, pid_time), NEEDED},
+    {"cgroupLayout", UINT(state, cgroup_layout), NEEDED},
+    {"cgroups", ARRAY(state, cgroups, cgroup_shape)},
+    {"annotations", MAP(state, annotations)},
     {NULL},
 };
-static const struct json_shape state_shape = {
-    .size = sizeof(struct state), .fields = state_fields};
+static const struct json_shape state_shape = SHAPE(state, state_fields);
 /* clang-format on */
 
 const char *oci_state_status_name(enum state_status s)
