@@ -18,13 +18,35 @@ struct apic_message {
     uint32_t data;
 };
 
+/* Numbers of registers, which the page has at 16 * n. [SDM 3A 11.4.1] */
+enum apic_reg {
+    APIC_REG_TPR = 0x08,
+    APIC_REG_LDR = 0x0d,
+    APIC_REG_DFR = 0x0e,
+    APIC_REG_SVR = 0x0f,
+    APIC_REG_ISR = 0x10,
+    APIC_REG_TMR = 0x18,
+    APIC_REG_IRR = 0x20,
+    APIC_REG_ESR = 0x28,
+    APIC_REG_ICR = 0x30,
+    APIC_REG_ICR_HIGH = 0x31,
+    APIC_REG_LVT_TIMER = 0x32,
+    APIC_REG_INIT = 0x38,
+    APIC_REG_COUNT = 0x39,
+    APIC_REG_DIVIDE = 0x3e,
+};
+
+/* Bits of an entry of the local vector table. */
+#define LVT_MASKED     (1u << 16)
+#define LVT_TIMER_MODE (3u << 17) /* 0: one-shot */
+
 #define APIC_IMAGE_REGS 64
 
 struct apic_image {
     /*
-     * Register n, which the page has at 16 * n. The timer's current count
-     * (0x39) is what remains; a one-shot that is over has an initial count of
-     * 0, for it would fire again. The ICR's upper half is 0x31 in both modes.
+     * By enum apic_reg. The timer's current count is what remains; a one-shot
+     * that is over has an initial count of 0, for it would fire again. The
+     * ICR's upper half is 0x31 in both modes.
      */
     uint32_t reg[APIC_IMAGE_REGS];
     uint64_t base;         /* IA32_APIC_BASE */

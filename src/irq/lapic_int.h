@@ -4,10 +4,8 @@
  */
 #pragma once
 
+#include "base/apic_image.h"
 #include "irq/lapic.h"
-
-#define LVT_MASKED     BIT(16)
-#define LVT_TIMER_MODE (3u << 17)
 
 bool lapic_x2(const struct lapic *l);
 /* The register's value, by its number; false: there is none to be read. */

@@ -16,12 +16,6 @@
 
 #define PINS_MAX 24
 
-/* What the timer needs of the page: register n is at 16 * n. */
-enum { REG_TMR = 0x18, REG_IRR = 0x20, REG_LVT_TIMER = 0x32, REG_COUNT = 0x39 };
-
-#define LVT_MASKED     BIT(16)
-#define LVT_TIMER_MODE (3u << 17) /* 0: one-shot */
-
 _Static_assert(sizeof(struct kvm_lapic_state) == 16 * APIC_IMAGE_REGS,
                "a page");
 
@@ -122,9 +116,9 @@ static int msr_get(struct kvm_cpu *kc, uint32_t msr, uint64_t *val,
 /* What a one-shot timer has left; 0 if it is none, or is to send nothing. */
 static uint32_t timer_left(const struct apic_image *img)
 {
-    return img->reg[REG_LVT_TIMER] & (LVT_MASKED | LVT_TIMER_MODE)
+    return img->reg[APIC_REG_LVT_TIMER] & (LVT_MASKED | LVT_TIMER_MODE)
                ? 0
-               : img->reg[REG_COUNT];
+               : img->reg[APIC_REG_COUNT];
 }
 
 /*
@@ -148,7 +142,7 @@ static int apic_put(struct vcpu *cpu, const struct apic_image *img,
         msr_put(kc, MSR_TSC_DEADLINE, img->tsc_deadline, err))
         return -err->code;
     kc->apic_base = img->base;
-    kc->cr8 = img->reg[8] >> 4;
+    kc->cr8 = img->reg[APIC_REG_TPR] >> 4;
     kc->timer_left = timer_left(img);
     return 0;
 }
@@ -217,12 +211,12 @@ int kvm_timer_look(struct vcpu *cpu, struct error *err)
 /* It ended since the vCPU left: KVM would have sent this at its next entry. */
 static void timer_late(const struct kvm_cpu *kc, struct apic_image *img)
 {
-    unsigned v = img->reg[REG_LVT_TIMER] & 255;
+    unsigned v = img->reg[APIC_REG_LVT_TIMER] & 255;
 
-    if (!kc->timer_left || img->reg[REG_COUNT])
+    if (!kc->timer_left || img->reg[APIC_REG_COUNT])
         return;
-    img->reg[REG_IRR + v / 32] |= BIT(v % 32);
-    img->reg[REG_TMR + v / 32] &= ~BIT(v % 32);
+    img->reg[APIC_REG_IRR + v / 32] |= BIT(v % 32);
+    img->reg[APIC_REG_TMR + v / 32] &= ~BIT(v % 32);
 }
 
 static int apic_get(struct vcpu *cpu, struct apic_image *img, struct error *err)
