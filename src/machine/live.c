@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * live.c - see live.h. The thread has what machine_live_work() gives it, and
+ * live.c - see live.h. The thread has what live_take() has taken, and
  * says by an eventfd that it is done; the event thread does the rest.
  */
 #include "machine/live.h"

@@ -215,7 +215,7 @@ static int make_cgroup(struct making *m, struct error *err)
 
 /* --- the process --- */
 
-static int open_proc(struct launch *l, struct error *err)
+int proc_open(struct launch *l, struct error *err)
 {
     struct statfs s;
 
@@ -385,7 +385,7 @@ static int prepare(struct making *m, bool with_start, struct error *err)
     if (!e)
         e = filter_compile(&m->c.arena, &m->spec, &l->seccomp, err);
     if (!e)
-        e = open_proc(l, err);
+        e = proc_open(l, err);
     if (e)
         return e;
     l->c = &m->c;

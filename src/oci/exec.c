@@ -60,10 +60,8 @@ static int prepare(struct launch *l, const struct container_options *o,
     if (l->joined_pidfd < 0)
         return error_set(err, -l->joined_pidfd, "container \"%s\": %s",
                          l->c->id, strerror(-l->joined_pidfd));
-    l->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (l->proc < 0)
-        return error_set(err, errno, "/proc: %s", strerror(errno));
-    if (a)
+    e = proc_open(l, err);
+    if (!e && a)
         e = process_affinity(a->initial, err);
     if (!e)
         e = find_cgroup(l, o, err);
