@@ -4,8 +4,10 @@
  *
  * A fallible function returns 0 or a negative errno and fills the caller's
  * `struct error` with one line: what is wrong, with which object, and what to
- * do. Callers add context on the way up with error_prefix(). Only cmd/ prints.
- * Errors of the guest's never come this way: they have architectural effects.
+ * do. What it quotes may be hostile: whatever is no printable UTF-8 stands as a
+ * question mark, so that one line it is, and no terminal obeys it. Callers add
+ * context on the way up with error_prefix(). Only cmd/ prints. Errors of the
+ * guest's never come this way: they have architectural effects.
  */
 #pragma once
 

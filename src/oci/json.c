@@ -3,15 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-
-#define JSON_DEPTH 32
+#include "oci/json_value.h"
 
 /* Where in the text we are: a chain from the place to the root. */
 struct place {
@@ -25,7 +23,8 @@ struct reader {
     struct error *err;
 };
 
-static int read_object(struct reader *r, const struct place *at, json_object *o,
+static int read_object(struct reader *r, const struct place *at,
+                       const struct json_value *o,
                        const struct json_shape *shape, void *out);
 
 static size_t place_text(const struct place *at, char *buf, size_t size)
@@ -52,92 +51,93 @@ static int fault(struct reader *r, const struct place *at, const char *what)
     return error_set(r->err, EINVAL, "%s%s%s", path, path[0] ? ": " : "", what);
 }
 
-static const char *type_name(json_object *o)
-{
-    switch (json_object_get_type(o)) {
-    case json_type_null:
-        return "null";
-    case json_type_boolean:
-        return "true or false";
-    case json_type_double:
-        return "a number with a fraction";
-    case json_type_int:
-        return "a number";
-    case json_type_object:
-        return "an object";
-    case json_type_array:
-        return "an array";
-    default:
-        return "a string";
-    }
-}
-
-static int want(struct reader *r, const struct place *at, json_object *o,
-                json_type type, const char *name)
+static int want(struct reader *r, const struct place *at,
+                const struct json_value *o, enum json_type type)
 {
     char text[80];
 
-    if (json_object_get_type(o) == type)
+    if (o->type == type)
         return 0;
-    snprintf(text, sizeof(text), "must be %s, is %s", name, type_name(o));
+    snprintf(text, sizeof(text), "must be %s, is %s", json_type_name(type),
+             json_type_name(o->type));
     return fault(r, at, text);
 }
 
-static int read_string(struct reader *r, const struct place *at, json_object *o,
-                       const char **out)
+static int read_string(struct reader *r, const struct place *at,
+                       const struct json_value *o, const char **out)
 {
-    int e = want(r, at, o, json_type_string, "a string");
+    int e = want(r, at, o, JSON_TYPE_STRING);
 
     if (e)
         return e;
-    *out = json_object_get_string(o);
-    if (strlen(*out) != (size_t)json_object_get_string_len(o))
+    /* Cut there, it would be another than whoever checked the file saw. */
+    if (o->has_nul)
         return fault(r, at, "has a NUL in it");
-    *out = arena_strdup(r->arena, *out);
+    *out = o->text;
     return 0;
 }
 
-static int out_of_range(struct reader *r, const struct place *at,
-                        json_object *o, unsigned bits, bool is_signed)
+/*
+ * The text says it, whatever its size: [-2^63, 2^64 - 1] is what C can tell.
+ * False: it is beyond, or has a fraction or an exponent.
+ */
+static bool number_of(const char *text, bool *negative, uint64_t *magnitude)
+{
+    *negative = *text == '-';
+    *magnitude = 0;
+    for (text += *negative; *text; text++) {
+        if (*text < '0' || *text > '9' ||
+            __builtin_mul_overflow(*magnitude, 10, magnitude) ||
+            __builtin_add_overflow(*magnitude, *text - '0', magnitude))
+            return false;
+    }
+    return true;
+}
+
+static int number_fault(struct reader *r, const struct place *at,
+                        const char *number, unsigned bits, bool is_signed)
 {
     char text[120];
 
-    snprintf(text, sizeof(text), "%.40s is out of range, must be %s of %u bits",
-             json_object_get_string(o),
-             is_signed ? "a number" : "a number, not negative,", bits);
+    if (strpbrk(number, ".eE"))
+        snprintf(text, sizeof(text), "must be a whole number, is %.40s",
+                 number);
+    else
+        snprintf(text, sizeof(text),
+                 "%.40s is out of range, must be %s of %u bits", number,
+                 is_signed ? "a number" : "a number, not negative,", bits);
     return fault(r, at, text);
 }
 
-static int read_number(struct reader *r, const struct place *at, json_object *o,
-                       unsigned size, bool is_signed, void *out)
+static int read_number(struct reader *r, const struct place *at,
+                       const struct json_value *o, unsigned size,
+                       bool is_signed, void *out)
 {
-    unsigned bits = size * 8;
-    int64_t v;
-    uint64_t u;
-    int e = want(r, at, o, json_type_int, "a whole number");
+    uint64_t v, max = width_mask(size) >> is_signed;
+    bool negative;
 
-    if (e)
-        return e;
-    v = json_object_get_int64(o);
-    u = json_object_get_uint64(o); /* 0 if it is negative */
-    if (is_signed) {
-        if (v != (int64_t)sign_extend((uint64_t)v, size) ||
-            (v > 0 && u != (uint64_t)v))
-            return out_of_range(r, at, o, bits, true);
-    } else {
-        if (v < 0 || u > width_mask(size))
-            return out_of_range(r, at, o, bits, false);
-        v = (int64_t)u;
+    if (o->type != JSON_TYPE_NUMBER) {
+        char text[80];
+
+        snprintf(text, sizeof(text), "must be a whole number, is %s",
+                 json_type_name(o->type));
+        return fault(r, at, text);
     }
+    if (!number_of(o->text, &negative, &v) ||
+        v > max + (is_signed && negative) || (!is_signed && negative && v))
+        return number_fault(r, at, o->text, size * 8, is_signed);
+    if (negative)
+        v = 0 - v;
     memcpy(out, &v, size); /* little endian */
     return 0;
 }
 
-static int read_enum(struct reader *r, const struct place *at, json_object *o,
+static int read_enum(struct reader *r, const struct place *at,
+                     const struct json_value *o,
                      bool (*find)(const char *, unsigned *), unsigned *out)
 {
     char text[120];
-    const char *name;
+    const char *name = NULL;
     int e = read_string(r, at, o, &name);
 
     if (e || find(name, out))
@@ -147,8 +147,9 @@ static int read_enum(struct reader *r, const struct place *at, json_object *o,
 }
 
 /* One element of an array, to `out`. */
-static int read_item(struct reader *r, const struct place *at, json_object *o,
-                     const struct json_field *f, void *out)
+static int read_item(struct reader *r, const struct place *at,
+                     const struct json_value *o, const struct json_field *f,
+                     void *out)
 {
     unsigned flag;
     int e;
@@ -185,79 +186,77 @@ static size_t item_size(const struct json_field *f)
     }
 }
 
-static int read_array(struct reader *r, const struct place *at, json_object *o,
-                      const struct json_field *f, void *out)
+static int read_array(struct reader *r, const struct place *at,
+                      const struct json_value *o, const struct json_field *f,
+                      void *out)
 {
     struct json_array *array = out;
     size_t size = item_size(f);
     char *items = out;
-    size_t count, i;
-    int e = want(r, at, o, json_type_array, "an array");
+    const struct json_value *v;
+    unsigned i = 0;
+    int e = want(r, at, o, JSON_TYPE_ARRAY);
 
     if (e)
         return e;
-    count = json_object_array_length(o);
     if (size) {
-        items = arena_alloc(r->arena, (count + 1) * size);
+        items = arena_alloc(r->arena, ((size_t)o->count + 1) * size);
         array->items = items;
-        array->count = (unsigned)count;
+        array->count = o->count;
     }
-    for (i = 0; i < count && !e; i++) {
-        struct place here = {at, NULL, (unsigned)i};
+    for (v = o->first; v && !e; v = v->next, i++) {
+        struct place here = {at, NULL, i};
 
-        e = read_item(r, &here, json_object_array_get_idx(o, i), f,
-                      items + i * size);
+        e = read_item(r, &here, v, f, items + i * size);
     }
     return e;
 }
 
 /* JSON_MAP and JSON_DICT. */
-static int read_map(struct reader *r, const struct place *at, json_object *o,
-                    const struct json_field *f, struct json_array *out)
+static int read_map(struct reader *r, const struct place *at,
+                    const struct json_value *o, const struct json_field *f,
+                    struct json_array *out)
 {
     size_t size =
         f->kind == JSON_MAP ? sizeof(struct json_pair) : f->shape->size;
     size_t key_at = f->kind == JSON_MAP ? offsetof(struct json_pair, key)
                                         : f->shape->key_at;
-    int e = want(r, at, o, json_type_object, "an object");
+    int e = want(r, at, o, JSON_TYPE_OBJECT);
+    const struct json_value *v;
     char *item;
 
     if (e)
         return e;
-    out->items = item = arena_alloc(
-        r->arena, ((size_t)json_object_object_length(o) + 1) * size);
-    json_object_object_foreach(o, key, value)
-    {
-        struct place here = {at, key, 0};
-        const char *name = arena_strdup(r->arena, key);
+    out->items = item = arena_alloc(r->arena, ((size_t)o->count + 1) * size);
+    for (v = o->first; v; v = v->next) {
+        struct place here = {at, v->key, 0};
 
         if (f->kind == JSON_MAP)
-            e = read_string(r, &here, value,
-                            &((struct json_pair *)item)->value);
+            e = read_string(r, &here, v, &((struct json_pair *)item)->value);
         else
-            e = read_object(r, &here, value, f->shape, item);
+            e = read_object(r, &here, v, f->shape, item);
         if (e)
             return e;
-        memcpy(item + key_at, &name, sizeof(name));
+        memcpy(item + key_at, &v->key, sizeof(v->key));
         item += size;
         out->count++;
     }
     return 0;
 }
 
-static int read_bool(struct reader *r, const struct place *at, json_object *o,
-                     bool *out)
+static int read_bool(struct reader *r, const struct place *at,
+                     const struct json_value *o, bool *out)
 {
-    int e = want(r, at, o, json_type_boolean, "true or false");
+    int e = want(r, at, o, JSON_TYPE_BOOL);
 
     if (!e)
-        *out = json_object_get_boolean(o);
+        *out = o->yes;
     return e;
 }
 
 static int read_pointer(struct reader *r, const struct place *at,
-                        json_object *o, const struct json_shape *shape,
-                        void **out)
+                        const struct json_value *o,
+                        const struct json_shape *shape, void **out)
 {
     void *p = arena_alloc(r->arena, shape->size);
     int e = read_object(r, at, o, shape, p);
@@ -267,8 +266,9 @@ static int read_pointer(struct reader *r, const struct place *at,
     return e;
 }
 
-static int read_field(struct reader *r, const struct place *at, json_object *o,
-                      const struct json_field *f, void *out)
+static int read_field(struct reader *r, const struct place *at,
+                      const struct json_value *o, const struct json_field *f,
+                      void *out)
 {
     unsigned value;
     int e;
@@ -297,20 +297,20 @@ static int read_field(struct reader *r, const struct place *at, json_object *o,
     }
 }
 
-static int read_object(struct reader *r, const struct place *at, json_object *o,
+static int read_object(struct reader *r, const struct place *at,
+                       const struct json_value *o,
                        const struct json_shape *shape, void *out)
 {
     const struct json_field *f;
-    int e = want(r, at, o, json_type_object, "an object");
+    int e = want(r, at, o, JSON_TYPE_OBJECT);
 
     if (!e && shape->init)
         shape->init(out);
     for (f = shape->fields; !e && f->name; f++) {
         struct place here = {at, f->name, 0};
-        json_object *value = NULL;
+        const struct json_value *value = json_get(o, f->name);
 
-        json_object_object_get_ex(o, f->name, &value);
-        if (!value) {
+        if (!value || value->type == JSON_TYPE_NULL) {
             if (f->required)
                 e = fault(r, &here, "is missing");
             continue;
@@ -328,24 +328,15 @@ int json_read_text(struct arena *a, const char *text, size_t len,
 {
     struct reader r = {a, err};
     struct place root = {0};
-    struct json_tokener *tok = json_tokener_new_ex(JSON_DEPTH);
-    json_object *o;
-    int e;
+    const struct json_value *o = json_parse(a, text, len, what, err);
 
-    if (!tok)
-        return error_set(err, ENOMEM, "%s: no memory", what);
-    /* Or what follows the end would be passed over. */
-    json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
-    o = len > INT32_MAX ? NULL : json_tokener_parse_ex(tok, text, (int)len);
-    if (!o)
-        e = error_set(err, EINVAL, "%s: is no JSON: %s, at byte %zu", what,
-                      json_tokener_error_desc(json_tokener_get_error(tok)),
-                      json_tokener_get_parse_end(tok));
-    else
-        e = read_object(&r, &root, o, shape, out);
-    json_object_put(o);
-    json_tokener_free(tok);
-    return e;
+    return o ? read_object(&r, &root, o, shape, out) : -err->code;
+}
+
+static int too_long(const char *what, struct error *err)
+{
+    return error_set(err, EFBIG, "%s: has more than %llu MiB", what,
+                     JSON_TEXT_MAX / MiB);
 }
 
 static int file_text(struct arena *a, int fd, const char *path, char **text,
@@ -359,8 +350,7 @@ static int file_text(struct arena *a, int fd, const char *path, char **text,
     if (!S_ISREG(st.st_mode))
         return error_set(err, EINVAL, "%s: is no regular file", path);
     if ((uint64_t)st.st_size > JSON_TEXT_MAX)
-        return error_set(err, EFBIG, "%s: has more than %llu MiB", path,
-                         JSON_TEXT_MAX / MiB);
+        return too_long(path, err);
     *text = arena_alloc(a, (size_t)st.st_size + 1);
     n = fd_read_some(fd, *text, (size_t)st.st_size, 0);
     if (n < 0)
@@ -398,12 +388,12 @@ int json_read_fd(struct arena *a, int fd, const char *what,
 
     while ((n = read(fd, text + len, size - len)) > 0) {
         len += (size_t)n;
-        if (len == size && size < JSON_TEXT_MAX) {
-            char *more = arena_alloc(a, 2 * size);
-
-            text = memcpy(more, text, len);
-            size *= 2;
-        }
+        if (len < size)
+            continue;
+        if (len > JSON_TEXT_MAX)
+            return too_long(what, err);
+        text = memcpy(arena_alloc(a, 2 * size), text, len);
+        size *= 2;
     }
     if (n < 0)
         return error_set(err, errno, "%s: %s", what, strerror(errno));

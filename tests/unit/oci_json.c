@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -176,11 +177,9 @@ static void an_empty_list_is_not_an_absent_one(void)
 static void messages_begin_with_the_place(void)
 {
     refused("{\"text\": 1}", "text: must be a string, is a number");
-    refused("{\"text\": \"a\\u0000b\"}", "text: has a NUL in it");
     refused("{\"yes\": 1}", "yes: must be true or false, is a number");
     refused("{\"u8\": \"1\"}", "u8: must be a whole number, is a string");
-    refused("{\"u8\": 1.0}",
-            "u8: must be a whole number, is a number with a fraction");
+    refused("{\"u8\": 1.0}", "u8: must be a whole number, is 1.0");
     refused("{\"kind\": \"three\"}", "kind: \"three\" is not known");
     refused("{\"kinds\": [\"one\", \"x\"]}", "kinds[1]: \"x\" is not known");
     refused("{\"flags\": [true]}", "flags[0]: must be a string, is true or f");
@@ -225,11 +224,106 @@ static void numbers_have_their_range(void)
                                      bad[k]));
         }
     }
-    /* Beyond 64 bits there is only the edge. */
-    taken("{\"u64\": 18446744073709551616}", &x, &a);
-    CHECK_EQ(x.u64, UINT64_MAX);
-    refused("{\"u32\": 18446744073709551616}", "u32: ");
     arena_free(&a);
+}
+
+/* Neither cut to what fits nor rounded, but refused as it stands there. */
+static void no_number_is_another_than_it_says(void)
+{
+    static const char *const beyond[] = {
+        "18446744073709551616",
+        "99999999999999999999",
+        "-9223372036854775809",
+        "-18446744073709551616",
+    };
+    static const char *const fraction[] = {"1e3",  "1E+3", "1.5",
+                                           "-0.0", "1e-1", "1e999"};
+    struct arena a = {0};
+    struct all x;
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(beyond); i++) {
+        refused(arena_printf(&a, "{\"s64\": %s}", beyond[i]),
+                arena_printf(&a,
+                             "s64: %s is out of range, must be a number "
+                             "of 64 bits",
+                             beyond[i]));
+        refused(arena_printf(&a, "{\"u64\": %s}", beyond[i]),
+                arena_printf(&a, "u64: %s is out of range", beyond[i]));
+    }
+    for (i = 0; i < ARRAY_SIZE(fraction); i++)
+        refused(arena_printf(&a, "{\"numbers\": [1, %s]}", fraction[i]),
+                arena_printf(&a, "numbers[1]: must be a whole number, is %s",
+                             fraction[i]));
+    taken("{\"s64\": -0, \"u64\": -0, \"other\": 1e999}", &x, &a);
+    CHECK(!x.s64 && !x.u64);
+    arena_free(&a);
+}
+
+static void no_string_is_cut_at_a_nul(void)
+{
+    refused("{\"text\": \"a\\u0000b\"}", "text: has a NUL in it");
+    refused("{\"strings\": [\"\", \"\\u0000\"]}",
+            "strings[1]: has a NUL in it");
+    refused("{\"map\": {\"k\": \"v\\u0000\"}}", "map.k: has a NUL in it");
+    refused("{\"text\\u0000\": \"a\"}",
+            "file: is no JSON: a name with a NUL in it, in line 1, at byte 13");
+}
+
+static void of_two_with_one_name_the_last_wins(void)
+{
+    struct arena a = {0};
+    char *text = arena_strdup(&a, "{\"u8\": 1"), key[16];
+    struct all x;
+    unsigned i;
+
+    taken("{\"u8\": \"?\", \"text\": \"a\", \"u8\": 2,"
+          " \"map\": {\"k\": \"1\", \"l\": \"2\", \"\\u006b\": \"3\"},"
+          " \"in\": {\"small\": 5}, \"in\": {\"name\": \"n\"}}",
+          &x, &a);
+    CHECK_EQ(x.u8, 2);
+    CHECK(x.map.count == 2 && !strcmp(json_map_get(&x.map, "k"), "3"));
+    CHECK(x.in.small == -7 && !strcmp(x.in.name, "n"));
+    /* Many of them take another way. */
+    for (i = 0; i < 40; i++) {
+        snprintf(key, sizeof(key), "u%u", i % 9);
+        text = arena_printf(&a, "%s, \"%s\": %u", text, key, i);
+    }
+    taken(arena_printf(&a, "%s}", text), &x, &a);
+    CHECK_EQ(x.u8, 35);
+    arena_free(&a);
+}
+
+static void strings_are_utf8(void)
+{
+    static const char *const bad[] = {
+        "\x80",
+        "\xc3",
+        "\xc0\xaf",
+        "\xed\xa0\x80",
+        "\xe0\x80\x80",
+        "\xf5\x80\x80\x80",
+        "\xf4\x90\x80\x80",
+    };
+    struct arena a = {0};
+    struct all x;
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(bad); i++)
+        refused(arena_printf(&a, "{\"text\": \"%s\"}", bad[i]),
+                "file: is no JSON: a string that is not UTF-8, in line 1");
+    taken("{\"text\": \"\\ud83d\\ude00 \\ud83d \\udead\\u00FC\\b\\/\"}", &x,
+          &a);
+    CHECK(!strcmp(x.text, "\xf0\x9f\x98\x80 \xef\xbf\xbd \xef\xbf\xbd"
+                          "\xc3\xbc\b/"));
+    arena_free(&a);
+}
+
+static void messages_are_one_printable_line(void)
+{
+    refused("{\"map\": {\"a\\nb\\u001b[2J\\u0085\": 1}}",
+            "map.a?b?[2J??: must be a string");
+    refused("{\"kind\": \"\\u00e4\\u007f\"}", "kind: \"\xc3\xa4?\" is not");
 }
 
 static void what_is_no_json_says_where(void)
@@ -239,14 +333,53 @@ static void what_is_no_json_says_where(void)
     refused("{\"text\": tru}", "file: is no JSON: ");
     refused("{} {}", "file: is no JSON: ");
     refused("{'text': 'x'}", "file: is no JSON: ");
+    refused("{\n \"text\": \"x\"\n \"u8\"}",
+            "file: is no JSON: an object goes on with , or }, in line 3, at "
+            "byte 16");
+    refused("{\"u8\": 01}", "file: is no JSON: ");
+    refused("{\"u8\": +1}", "file: is no JSON: ");
+    refused("{\"u8\": .5}", "file: is no JSON: ");
+    refused("{\"u8\": 1,}", "file: is no JSON: ");
+    refused("{\"u8\": NaN}", "file: is no JSON: ");
+    refused("{} // {}", "file: is no JSON: ");
+    refused("{\"text\": \"a\nb\"}", "file: is no JSON: a control character");
+    refused("{\"text\": \"\\x\"}", "file: is no JSON: nothing is escaped so");
+    refused("{\"text\": \"\\u12\"}", "file: is no JSON: \\u needs four");
 }
 
 static void depth_is_bounded(void)
 {
     char text[300] = "{\"text\": ";
+    struct arena a = {0};
+    struct error err;
+    struct all x;
 
     memset(text + strlen(text), '[', 200);
-    refused(text, "file: is no JSON: ");
+    CHECK_EQ(-read_all(&a, text, &x, &err), E2BIG);
+    CHECK(!strcmp(err.msg, "file: is nested deeper than 32, in line 1, at "
+                           "byte 40"));
+    memset(text, 0, sizeof(text));
+    memset(text, '[', 32);
+    memset(text + 32, ']', 32);
+    refused(text, "must be an object, is an array");
+    arena_free(&a);
+}
+
+static void values_are_counted(void)
+{
+    struct arena a = {0};
+    struct error err;
+    struct all x;
+    char *text = arena_alloc(&a, 1000000);
+
+    strcpy(text, "{\"more\": [0");
+    for (unsigned i = 0, n = (unsigned)strlen(text); i < 300000; i++) {
+        text[n++] = ',';
+        text[n++] = '0';
+    }
+    CHECK_EQ(-read_all(&a, text, &x, &err), E2BIG);
+    CHECK(!strncmp(err.msg, "file: has more than 262144 values", 33));
+    arena_free(&a);
 }
 
 static void long_keys_do_not_fill_the_message(void)
@@ -287,6 +420,38 @@ static void files_and_pipes(void)
     arena_free(&a);
 }
 
+/* Neither read for ever, nor waited for, nor cut to what there is room for. */
+static void what_has_no_end_is_refused(void)
+{
+    char dir[] = "/tmp/oci_json-XXXXXX", name[64];
+    int zero = open("/dev/zero", O_RDONLY);
+    struct arena a = {0};
+    struct error err = {0};
+    struct all x = {0};
+
+    CHECK(mkdtemp(dir));
+    snprintf(name, sizeof(name), "%s/f", dir);
+    CHECK_EQ(-json_read_fd(&a, zero, "stdin", &all_shape, &x, &err), EFBIG);
+    CHECK(!strcmp(err.msg, "stdin: has more than 16 MiB"));
+    close(zero);
+    CHECK_EQ(
+        -json_read_file(&a, AT_FDCWD, "/dev/zero", &all_shape, &x, NULL, &err),
+        EINVAL);
+    CHECK(!mkfifo(name, 0600));
+    CHECK_EQ(-json_read_file(&a, AT_FDCWD, name, &all_shape, &x, NULL, &err),
+             EINVAL);
+    CHECK(strstr(err.msg, "/f: is no regular file"));
+    unlink(name);
+    close(open(name, O_WRONLY | O_CREAT, 0600));
+    CHECK(!truncate(name, 100 * MiB));
+    CHECK_EQ(-json_read_file(&a, AT_FDCWD, name, &all_shape, &x, NULL, &err),
+             EFBIG);
+    CHECK(strstr(err.msg, "/f: has more than 16 MiB"));
+    unlink(name);
+    rmdir(dir);
+    arena_free(&a);
+}
+
 int main(void)
 {
     RUN(every_kind_goes_where_its_table_says);
@@ -294,9 +459,16 @@ int main(void)
     RUN(an_empty_list_is_not_an_absent_one);
     RUN(messages_begin_with_the_place);
     RUN(numbers_have_their_range);
+    RUN(no_number_is_another_than_it_says);
+    RUN(no_string_is_cut_at_a_nul);
+    RUN(of_two_with_one_name_the_last_wins);
+    RUN(strings_are_utf8);
+    RUN(messages_are_one_printable_line);
     RUN(what_is_no_json_says_where);
     RUN(depth_is_bounded);
+    RUN(values_are_counted);
     RUN(long_keys_do_not_fill_the_message);
     RUN(files_and_pipes);
+    RUN(what_has_no_end_is_refused);
     return test_status();
 }

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * utf8.h - is a text UTF-8?                                   [Unicode 3.9]
+ */
+#pragma once
+
+#include "base/util.h"
+
+/*
+ * How many bytes the first character of `left` (at least 1) bytes has; 0: it
+ * is none: cut, longer than need be, half of a pair, or beyond the last one.
+ */
+unsigned utf8_length(const char *text, size_t left);
