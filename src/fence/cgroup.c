@@ -112,6 +112,18 @@ int cgroup_add(struct cgroup *cg, uint32_t controllers, bool v2,
     return 0;
 }
 
+unsigned cgroup_path_depth(const char *path)
+{
+    char clean[PATH_MAX];
+    unsigned n = 0;
+
+    if (!path_clean(path, clean, sizeof(clean)) || strcmp(path, clean))
+        return 0;
+    for (; *path; path++)
+        n += *path == '/';
+    return n;
+}
+
 void cgroup_close(struct cgroup *cg)
 {
     for (unsigned i = 0; i < cg->count; i++) {

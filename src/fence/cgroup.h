@@ -129,6 +129,11 @@ int cgroup_find(struct cgroup *cg, const struct cgroup_host *host,
 int cgroup_add(struct cgroup *cg, uint32_t controllers, bool v2,
                const char *mount, const char *path,
                struct error *err) must_check;
+/*
+ * Of how many directories a path consists that is as cgroup_find() makes them;
+ * 0: it is none of those ("..", "//", the root itself, too long).
+ */
+unsigned cgroup_path_depth(const char *path);
 /* Closes and frees, touches no cgroup. */
 void cgroup_close(struct cgroup *cg);
 
@@ -147,6 +152,12 @@ int cgroup_create(struct cgroup *cg, const struct cgroup_limits *limits,
 /* Is it there, in any tree? */
 bool cgroup_exists(struct cgroup *cg);
 
+/*
+ * Are there values that no kernel takes? The pure part of cgroup_apply(), which
+ * begins with it: strings that are not given may be NULL, names must be there.
+ */
+int cgroup_limits_check(const struct cgroup_limits *limits,
+                        struct error *err) must_check;
 /*
  * Sets all limits that are given; on failure some may be set already. update:
  * the container runs, so its old limits order the writes. What is asked for

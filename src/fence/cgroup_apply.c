@@ -15,37 +15,11 @@
 
 #define CPU "linux.resources.cpu."
 
-/* -1 is "none"; what the kernel would make of others is anybody's guess. */
-static int bytes_check(const char *name, bool given, int64_t bytes,
-                       struct error *err)
-{
-    return given && bytes < -1
-               ? error_set(err, EINVAL,
-                           "linux.resources.memory.%s: %lld is neither bytes "
-                           "nor -1 (no limit)",
-                           name, (long long)bytes)
-               : 0;
-}
-
-static int memory_check(const struct cgroup_limits_memory *m, struct error *err)
-{
-    int rc = bytes_check("limit", m->has & CGROUP_MEMORY_LIMIT, m->limit, err);
-
-    if (!rc)
-        rc = bytes_check("swap", m->has & CGROUP_MEMORY_SWAP, m->swap, err);
-    if (!rc)
-        rc = bytes_check("reservation", m->has & CGROUP_MEMORY_RESERVATION,
-                         m->reservation, err);
-    return rc;
-}
-
 static int memory_apply(struct cgroup *cg, const struct cgroup_limits *l,
                         bool update, struct error *err)
 {
-    int rc = memory_check(&l->memory, err);
-
-    if (rc || !l->memory.has)
-        return rc;
+    if (!l->memory.has)
+        return 0;
     return cgroup_on_v2(cg, CGROUP_MEMORY)
                ? cgroup_memory_v2(cg, &l->memory, update, err)
                : cgroup_memory_v1(cg, &l->memory, update, err);
@@ -111,43 +85,16 @@ static bool io_given(const struct cgroup_limits_io *io)
     return given;
 }
 
-static int weight_check(const char *json, bool given, unsigned weight,
-                        struct error *err)
-{
-    return given && weight > 1000
-               ? error_set(err, ERANGE,
-                           "linux.resources.blockIO.%s: %u is not from 10 to "
-                           "1000",
-                           json, weight)
-               : 0;
-}
-
 static int io_apply(struct cgroup *cg, const struct cgroup_limits *l,
                     struct error *err)
 {
-    int rc =
-        weight_check("weight", l->io.has & CGROUP_WEIGHT, l->io.weight, err);
-
-    for (unsigned i = 0; i < l->io.weight_devices && !rc; i++)
-        rc = weight_check("weightDevice",
-                          l->io.weight_device[i].has & CGROUP_WEIGHT,
-                          l->io.weight_device[i].weight, err);
-    if (rc || !io_given(&l->io))
-        return rc;
+    if (!io_given(&l->io))
+        return 0;
     return cgroup_on_v2(cg, CGROUP_IO) ? cgroup_io_v2(cg, &l->io, err)
                                        : cgroup_io_v1(cg, &l->io, err);
 }
 
 /* --- huge pages --- */
-
-static bool is_page_size(const char *s)
-{
-    size_t n = s ? strspn(s, "0123456789") : 0;
-
-    return n && n < 10 &&
-           (!strcmp(s + n, "KB") || !strcmp(s + n, "MB") ||
-            !strcmp(s + n, "GB"));
-}
 
 /* Pages in use, and, where the kernel counts them (5.7), reserved ones. */
 static int hugepage_set(struct cgroup *cg, const char *json,
@@ -157,20 +104,19 @@ static int hugepage_set(struct cgroup *cg, const char *json,
     const char *end =
         cgroup_on_v2(cg, CGROUP_HUGETLB) ? "max" : "limit_in_bytes";
     struct cgroup_tree *t;
-    char file[64];
+    char file[64], limit[24];
     int rc;
 
+    snprintf(limit, sizeof(limit), "%llu", (unsigned long long)h->limit);
     snprintf(file, sizeof(file), "hugetlb.%s.%s", h->page_size, end);
-    rc = cgroup_set_number(cg, CGROUP_HUGETLB, json, file, (int64_t)h->limit,
-                           err);
+    rc = cgroup_set(cg, CGROUP_HUGETLB, json, file, limit, err);
     if (rc)
         return rc;
     snprintf(file, sizeof(file), "hugetlb.%s.rsvd.%s", h->page_size, end);
     t = cgroup_set_tree(cg, CGROUP_HUGETLB, json, err);
     if (!t || faccessat(t->fd, file, F_OK, 0))
         return 0;
-    return cgroup_set_number(cg, CGROUP_HUGETLB, json, file, (int64_t)h->limit,
-                             err);
+    return cgroup_set(cg, CGROUP_HUGETLB, json, file, limit, err);
 }
 
 /* Beside v1, the v2 tree's controllers are turned on only when needed. */
@@ -191,30 +137,21 @@ static int hugetlb_apply(struct cgroup *cg, const struct cgroup_limits *l,
     if (l->hugepages)
         hybrid_enable(cg, CGROUP_HUGETLB);
     for (unsigned i = 0; i < l->hugepages && !rc; i++) {
-        const char *size = l->hugepage[i].page_size;
-
         snprintf(json, sizeof(json), "linux.resources.hugepageLimits[%u]", i);
-        rc = is_page_size(size)
-                 ? hugepage_set(cg, json, &l->hugepage[i], err)
-                 : error_set(err, EINVAL,
-                             "%s.pageSize: %.20s is no size like 2MB", json,
-                             size ? size : "nothing");
+        rc = hugepage_set(cg, json, &l->hugepage[i], err);
     }
     return rc;
 }
 
 /* --- network, RDMA --- */
 
-/* One line of "name words", where a name has no blank or newline. */
+/* One line of "name words". */
 static int named_line(struct cgroup *cg, enum cgroup_controller c,
                       const char *json, const char *file, const char *name,
                       const char *words, struct error *err)
 {
     char text[160];
 
-    if (!name || !*name || strlen(name) > 64 || strpbrk(name, " \n\t"))
-        return error_set(err, EINVAL, "%s: %.64s is no name of a device", json,
-                         name ? name : "nothing");
     snprintf(text, sizeof(text), "%s %s", name, words);
     return cgroup_set(cg, c, json, file, text, err);
 }
@@ -262,22 +199,6 @@ static int rdma_apply(struct cgroup *cg, const struct cgroup_limits *l,
 }
 
 /* --- files of v2 by name --- */
-
-/* They move, kill or stop processes; they limit nothing. */
-static const char *const not_limits[] = {"cgroup.procs", "cgroup.threads",
-                                         "cgroup.kill", "cgroup.freeze",
-                                         "cgroup.type"};
-
-static bool is_limit_file(const char *file)
-{
-    if (!file || !strchr(file, '.') || strchr(file, '/') || *file == '.' ||
-        strlen(file) > 100)
-        return false;
-    for (unsigned i = 0; i < ARRAY_SIZE(not_limits); i++)
-        if (!strcmp(file, not_limits[i]))
-            return false;
-    return true;
-}
 
 /* The controller that a file's name begins with; of the tree if unknown. */
 static enum cgroup_controller file_controller(const char *file)
@@ -349,14 +270,7 @@ static int unified_apply(struct cgroup *cg, const struct cgroup_limits *l,
                          "linux.resources.unified: needs cgroup v2, which "
                          "this host does not have");
     for (unsigned i = 0; i < l->unifieds && !rc; i++) {
-        const struct cgroup_unified *u = &l->unified[i];
-
-        rc = is_limit_file(u->file)
-                 ? unified_set(cg, u, err)
-                 : error_set(err, EINVAL,
-                             "linux.resources.unified: \"%.60s\" is no file of "
-                             "a controller",
-                             u->file ? u->file : "");
+        rc = unified_set(cg, &l->unified[i], err);
     }
     return rc;
 }
@@ -370,7 +284,10 @@ int cgroup_apply(struct cgroup *cg, const struct cgroup_limits *limits,
         io_apply,   hugetlb_apply, net_apply,
         rdma_apply, unified_apply, cgroup_devices_apply,
     };
-    int rc = memory_apply(cg, limits, update, err);
+    int rc = cgroup_limits_check(limits, err);
+
+    if (!rc)
+        rc = memory_apply(cg, limits, update, err);
 
     for (unsigned i = 0; i < ARRAY_SIZE(step) && !rc; i++)
         rc = step[i](cg, limits, err);

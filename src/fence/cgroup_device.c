@@ -68,7 +68,9 @@ static int rule_check(struct cgroup_device_rule *r, unsigned i,
         return error_set(err, EINVAL,
                          DEVICES "[%u].type: \"%c\" is none of a, b, c", i,
                          r->type);
-    if (r->major > INT32_MAX || r->minor > INT32_MAX)
+    /* Of the negative ones only -1 is "any". */
+    if (r->major < -1 || r->major > INT32_MAX || r->minor < -1 ||
+        r->minor > INT32_MAX)
         return error_set(err, EINVAL,
                          DEVICES "[%u]: %lld:%lld is no device number", i,
                          (long long)r->major, (long long)r->minor);

@@ -20,6 +20,7 @@
 #include "fence/path.h"
 #include "oci/create_int.h"
 #include "oci/criu.h"
+#include "oci/json_value.h"
 #include "oci/rootfs_int.h"
 
 #define DESCRIPTORS "descriptors.json" /* runc's name for the same thing */
@@ -236,30 +237,62 @@ static int save_descriptors(struct cr *r, struct error *err)
     return e;
 }
 
-static void load_descriptors(struct cr *r)
+/* "pipe:[1234]", as the kernel names them; CRIU finds it by this name. */
+static bool is_pipe(const char *name)
+{
+    size_t n = strlen(name);
+
+    return n > 7 && n < 40 && !strncmp(name, "pipe:[", 6) &&
+           strspn(name + 6, "0123456789") == n - 7 && name[n - 1] == ']';
+}
+
+int checkpoint_pipes(struct arena *a, const char *text, size_t len,
+                     const char *pipe[3], struct error *err)
+{
+    const struct json_value *v = json_parse(a, text, len, DESCRIPTORS, err);
+    unsigned i;
+
+    memset(pipe, 0, 3 * sizeof(*pipe));
+    if (!v)
+        return -err->code;
+    if (v->type != JSON_TYPE_ARRAY || v->count != 3)
+        return error_set(err, EINVAL,
+                         DESCRIPTORS ": must be an array of three");
+    for (i = 0, v = v->first; v; v = v->next, i++) {
+        if (v->type != JSON_TYPE_STRING || v->has_nul)
+            return error_set(err, EINVAL, DESCRIPTORS ": [%u]: must be a name",
+                             i);
+        pipe[i] = is_pipe(v->text) ? v->text : NULL;
+    }
+    return 0;
+}
+
+/* Images without that file have been made by another program: no pipes. */
+static int load_descriptors(struct cr *r, struct error *err)
 {
     char text[2048];
-    json_object *list;
-    int fd = openat(r->o.images_dir, DESCRIPTORS, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-    size_t i;
+    const char *pipe[3];
+    int fd = openat(r->o.images_dir, DESCRIPTORS,
+                    O_RDONLY | O_CLOEXEC | O_NONBLOCK),
+        e, i;
+    ssize_t n;
 
-    if (fd >= 0)
-        close(fd);
-    text[MAX(n, 0)] = 0;
-    list = json_tokener_parse(text);
-    for (i = 0; json_object_is_type(list, json_type_array) && i < 3 &&
-                i < json_object_array_length(list);
-         i++) {
-        const char *what =
-            json_object_get_string(json_object_array_get_idx(list, i));
-
-        if (!what || strncmp(what, "pipe:", 5))
-            continue;
-        r->o.inherit[r->o.inherits].key = arena_strdup(r->arena, what);
-        r->o.inherit[r->o.inherits++].fd = (int)i;
-    }
-    json_object_put(list);
+    if (fd < 0)
+        return errno == ENOENT
+                   ? 0
+                   : error_set(err, errno, DESCRIPTORS ": %s", strerror(errno));
+    n = read(fd, text, sizeof(text));
+    if (n < 0)
+        error_set(err, errno, DESCRIPTORS ": %s", strerror(errno));
+    close(fd);
+    e = n < 0 ? -err->code
+              : checkpoint_pipes(r->arena, text, (size_t)n, pipe, err);
+    for (i = 0; i < 3 && !e; i++)
+        if (pipe[i]) {
+            r->o.inherit[r->o.inherits].key = pipe[i];
+            r->o.inherit[r->o.inherits++].fd = i;
+        }
+    return e;
 }
 
 /* --- checkpoint --- */
@@ -366,7 +399,9 @@ static int restore(struct cr *r, struct making *m, struct error *err)
         return error_set(err, errno, "%s: %s", r->root, strerror(errno));
     common_options(r);
     add_mounts(r);
-    load_descriptors(r);
+    e = load_descriptors(r, err);
+    if (e)
+        return e;
     r->o.root = r->root;
     r->o.log_file = "restore.log";
     r->o.sibling = true; /* its parent shall be us, not CRIU */

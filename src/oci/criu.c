@@ -180,14 +180,6 @@ static int send_request(struct arena *a, int sock, enum criu_request type,
 
 /* --- the answer --- */
 
-struct answer {
-    unsigned type;
-    bool success;
-    pid_t pid;
-    char script[64], message[256];
-    int fd; /* that came along, or -1 */
-};
-
 static void copy_text(char *out, size_t size, const struct field *f)
 {
     size_t n = MIN(f->len, size - 1);
@@ -198,7 +190,7 @@ static void copy_text(char *out, size_t size, const struct field *f)
 }
 
 /* `restore` and `notify`: a message of one number or text that we want. */
-static void read_inner(struct answer *a, const struct field *f)
+static void read_inner(struct criu_answer *a, const struct field *f)
 {
     const uint8_t *p = f->data, *end = f->data + f->len;
     struct field x;
@@ -211,7 +203,7 @@ static void read_inner(struct answer *a, const struct field *f)
     }
 }
 
-static void parse_answer(struct answer *a, const uint8_t *data, size_t len)
+void criu_answer_parse(struct criu_answer *a, const uint8_t *data, size_t len)
 {
     const uint8_t *p = data, *end = data + len;
     struct field f;
@@ -228,7 +220,7 @@ static void parse_answer(struct answer *a, const uint8_t *data, size_t len)
     }
 }
 
-static bool receive(int sock, struct answer *a)
+static bool receive(int sock, struct criu_answer *a)
 {
     uint8_t data[4096];
     ssize_t n;
@@ -237,12 +229,12 @@ static bool receive(int sock, struct answer *a)
     n = fd_pass_receive(sock, data, sizeof(data), 0, &a->fd);
     if (n <= 0)
         return false;
-    parse_answer(a, data, (size_t)n);
+    criu_answer_parse(a, data, (size_t)n);
     return true;
 }
 
-static int on_notify(const struct criu *c, int sock, const struct answer *a,
-                     struct error *err)
+static int on_notify(const struct criu *c, int sock,
+                     const struct criu_answer *a, struct error *err)
 {
     uint8_t data[8];
     struct buf b = {data, 0, sizeof(data), false};
@@ -259,7 +251,7 @@ static int on_notify(const struct criu *c, int sock, const struct answer *a,
 
 static pid_t converse(const struct criu *c, int sock, struct error *err)
 {
-    struct answer a;
+    struct criu_answer a;
     int e = 0;
 
     for (;;) {

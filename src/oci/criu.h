@@ -52,3 +52,22 @@ struct criu {
 /* The pid of what was restored, or 0; or -errno. */
 pid_t criu_call(struct arena *a, const struct criu *c, enum criu_request type,
                 const struct criu_options *o, struct error *err) must_check;
+
+/* What CRIU says: an answer, or that a script would run now. */
+struct criu_answer {
+    unsigned type;
+    bool success;
+    pid_t pid;
+    char script[64], message[256];
+    int fd; /* that came along, or -1 */
+};
+
+/* Of a message; what it does not say stays as it is. Texts are one line. */
+void criu_answer_parse(struct criu_answer *a, const uint8_t *data, size_t len);
+
+/*
+ * checkpoint.c: which of stdin, stdout and stderr were pipes, and their names,
+ * of the file that a checkpoint leaves; NULL: it was none. -EINVAL.
+ */
+int checkpoint_pipes(struct arena *a, const char *text, size_t len,
+                     const char *pipe[3], struct error *err) must_check;

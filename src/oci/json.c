@@ -52,7 +52,7 @@ static int fault(struct reader *r, const struct place *at, const char *what)
 }
 
 static int want(struct reader *r, const struct place *at,
-                const struct json_value *o, enum json_type type)
+                const struct json_value *o, enum json_value_type type)
 {
     char text[80];
 

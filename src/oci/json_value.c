@@ -415,7 +415,7 @@ const struct json_value *json_get(const struct json_value *object,
     return v;
 }
 
-const char *json_type_name(enum json_type type)
+const char *json_type_name(enum json_value_type type)
 {
     static const char *const names[] = {"null",     "true or false",
                                         "a number", "a string",

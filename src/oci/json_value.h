@@ -17,7 +17,7 @@
 #define JSON_DEPTH_MAX  32
 #define JSON_VALUES_MAX (1u << 18)
 
-enum json_type {
+enum json_value_type {
     JSON_TYPE_NULL,
     JSON_TYPE_BOOL,
     JSON_TYPE_NUMBER,
@@ -31,7 +31,7 @@ struct json_value {
     const char *key;                 /* of an object's member */
     const char *text; /* a string; a number as it stands in the file */
     unsigned count;   /* of what is in it */
-    uint8_t type;     /* enum json_type */
+    uint8_t type;     /* enum json_value_type */
     bool yes;         /* of JSON_TYPE_BOOL */
     bool has_nul;     /* a string that is cut where it has a NUL */
 };
@@ -47,4 +47,4 @@ const struct json_value *json_parse(struct arena *a, const char *text,
 const struct json_value *json_get(const struct json_value *object,
                                   const char *key);
 /* "a string": for messages. */
-const char *json_type_name(enum json_type type);
+const char *json_type_name(enum json_value_type type);

@@ -138,6 +138,7 @@ static int check_namespaces(const struct spec *s, struct error *err)
     return 0;
 }
 
+/* `name` is the place in the file. */
 static int check_idmaps(const struct json_array *maps, const char *name,
                         struct error *err)
 {
@@ -324,13 +325,22 @@ static int check_hooks(const struct spec *s, struct error *err)
 static int check_mounts(const struct spec *s, struct error *err)
 {
     const struct spec_mount *m = s->mounts.items;
+    char name[40];
     unsigned i;
+    int e;
 
     for (i = 0; i < s->mounts.count; i++) {
         if (!m[i].destination[0])
             return NO("mounts[%u].destination: is empty", i);
         if (!m[i].uid_mappings.count != !m[i].gid_mappings.count)
             return NO("mounts[%u]: uidMappings and gidMappings go together", i);
+        snprintf(name, sizeof(name), "mounts[%u].uidMappings", i);
+        e = check_idmaps(&m[i].uid_mappings, name, err);
+        name[strlen(name) - strlen("uidMappings")] = 'g';
+        if (!e)
+            e = check_idmaps(&m[i].gid_mappings, name, err);
+        if (e)
+            return e;
     }
     return 0;
 }
@@ -386,5 +396,7 @@ int spec_check(const struct spec *s, struct error *err)
         e = check_hooks(s, err);
     if (!e)
         e = check_mounts(s, err);
+    if (!e && l->resources)
+        e = cgroup_limits_check(l->resources, err);
     return e ? e : check_rest(s, err);
 }

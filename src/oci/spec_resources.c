@@ -188,9 +188,13 @@ const struct json_shape spec_resources_shape =
 int spec_read_resources(struct arena *a, const char *path,
                         struct cgroup_limits *limits, struct error *err)
 {
+    int e;
+
     memset(limits, 0, sizeof(*limits));
     if (!strcmp(path, "-"))
-        return json_read_fd(a, 0, "stdin", &spec_resources_shape, limits, err);
-    return json_read_file(a, AT_FDCWD, path, &spec_resources_shape, limits,
-                          NULL, err);
+        e = json_read_fd(a, 0, "stdin", &spec_resources_shape, limits, err);
+    else
+        e = json_read_file(a, AT_FDCWD, path, &spec_resources_shape, limits,
+                           NULL, err);
+    return e ? e : cgroup_limits_check(limits, err);
 }

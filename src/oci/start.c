@@ -73,22 +73,27 @@ int start_process(int sock, struct container *c, const struct spec *spec,
                   struct error *err)
 {
     struct sync_message m;
+    bool expected;
     int fd, e = 0;
 
     if (!sync_send(sock, SYNC_START, 0, -1))
         return error_set(err, EPIPE, "the container's process is gone");
     for (;;) {
         sync_receive(sock, &m, &fd);
-        if (m.kind == SYNC_SECCOMP && fd >= 0 && spec->linux_.seccomp)
+        expected = m.kind == SYNC_END || m.kind == SYNC_ERROR ||
+                   (m.kind == SYNC_SECCOMP && fd >= 0 && spec->linux_.seccomp);
+        if (m.kind == SYNC_SECCOMP && expected)
             e = listener_give(c, spec, fd, err);
         if (fd >= 0)
             close(fd);
-        if (m.kind != SYNC_SECCOMP || e)
+        if (m.kind != SYNC_SECCOMP || !expected || e)
             break;
         sync_send(sock, SYNC_GO, 0, -1);
     }
     if (m.kind == SYNC_ERROR)
         return error_set(err, m.code, "%s", m.text);
+    if (!expected)
+        return error_set(err, EPROTO, "the container's process does not start");
     return e; /* SYNC_END: exec() has closed it */
 }
 

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,39 +13,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "oci/json_table.h"
-#include "oci/spec.h"
+#include "oci/state_int.h"
 
 #define ID_MAX 200
-
-/* clang-format off */
-static const struct json_field cgroup_fields[] = {
-    {"controllers", UINT(state_cgroup, controllers), NEEDED},
-    {"made", UINT(state_cgroup, made), NEEDED},
-    {"v2", BOOL(state_cgroup, v2), NEEDED},
-    {"mount", STRING(state_cgroup, mount), NEEDED},
-    {"path", STRING(state_cgroup, path), NEEDED},
-    {NULL},
-};
-static const struct json_shape cgroup_shape =
-    SHAPE(state_cgroup, cgroup_fields);
-
-static const struct json_field state_fields[] = {
-    {"ociVersion", STRING(state, version), NEEDED},
-    {"id", STRING(state, id), NEEDED},
-    {"bundle", STRING(state, bundle), NEEDED},
-    {"rootfs", STRING(state, rootfs), NEEDED},
-    {"created", STRING(state, created), NEEDED},
-    {"owner", STRING(state, owner)},
-    {"pid", SINT(state, pid), NEEDED},
-    {"pidTime", UINT(state, pid_time), NEEDED},
-    {"cgroupLayout", UINT(state, cgroup_layout), NEEDED},
-    {"cgroups", ARRAY(state, cgroups, cgroup_shape)},
-    {"annotations", MAP(state, annotations)},
-    {NULL},
-};
-static const struct json_shape state_shape = SHAPE(state, state_fields);
-/* clang-format on */
 
 const char *oci_state_status_name(enum state_status s)
 {
@@ -195,8 +164,7 @@ int oci_state_open(struct container *c, const char *root, const char *id,
         e = dir_open(c, lock, err);
     if (e)
         return e;
-    e = json_read_file(&c->arena, c->dir, "state.json", &state_shape, &c->state,
-                       NULL, err);
+    e = state_read(&c->arena, c->dir, id, &c->state, err);
     if (e == -ENOENT)
         return error_set(err, ENODATA,
                          "container \"%s\" was never finished: delete --force "
@@ -221,72 +189,9 @@ void oci_state_close(struct container *c)
     arena_free(&c->arena);
 }
 
-/* --- writing --- */
-
-static void put(json_object *o, const char *key, const char *text)
-{
-    json_object_object_add(o, key, json_object_new_string(text ? text : ""));
-}
-
-static void put_map(json_object *o, const char *key,
-                    const struct json_array *map)
-{
-    const struct json_pair *p = map->items;
-    json_object *m;
-    unsigned i;
-
-    if (!map->count)
-        return;
-    m = json_object_new_object();
-    for (i = 0; i < map->count; i++)
-        put(m, p[i].key, p[i].value);
-    json_object_object_add(o, key, m);
-}
-
-static json_object *cgroups_json(const struct json_array *cgroups)
-{
-    const struct state_cgroup *t = cgroups->items;
-    json_object *list = json_object_new_array();
-    unsigned i;
-
-    for (i = 0; i < cgroups->count; i++) {
-        json_object *o = json_object_new_object();
-
-        json_object_object_add(o, "controllers",
-                               json_object_new_int64(t[i].controllers));
-        json_object_object_add(o, "made", json_object_new_int64(t[i].made));
-        json_object_object_add(o, "v2", json_object_new_boolean(t[i].v2));
-        put(o, "mount", t[i].mount);
-        put(o, "path", t[i].path);
-        json_object_array_add(list, o);
-    }
-    return list;
-}
-
-static json_object *state_json(struct container *c)
-{
-    const struct state *s = &c->state;
-    json_object *o = json_object_new_object();
-
-    put(o, "ociVersion", SPEC_VERSION);
-    put(o, "id", c->id);
-    put(o, "bundle", s->bundle);
-    put(o, "rootfs", s->rootfs);
-    put(o, "created", s->created);
-    put(o, "owner", s->owner);
-    json_object_object_add(o, "pid", json_object_new_int(s->pid));
-    json_object_object_add(o, "pidTime", json_object_new_uint64(s->pid_time));
-    json_object_object_add(o, "cgroupLayout",
-                           json_object_new_int64(s->cgroup_layout));
-    json_object_object_add(o, "cgroups", cgroups_json(&s->cgroups));
-    put_map(o, "annotations", &s->annotations);
-    return o;
-}
-
 int oci_state_save(struct container *c, struct error *err)
 {
-    json_object *o = state_json(c);
-    const char *text = json_object_to_json_string_ext(o, 0);
+    const char *text = state_to_json(&c->arena, &c->state, c->id);
     int fd, e = 0;
 
     fd = openat(c->dir, "state.new",
@@ -299,7 +204,6 @@ int oci_state_save(struct container *c, struct error *err)
         e = -errno;
     if (!e && renameat(c->dir, "state.new", c->dir, "state.json"))
         e = -errno;
-    json_object_put(o);
     return e ? error_set(err, -e, "%s/%s/state.json: %s", c->root, c->id,
                          strerror(-e))
              : 0;
@@ -409,27 +313,4 @@ enum state_status oci_state_status(struct container *c)
     if (!fstatat(c->dir, "start", &st, AT_SYMLINK_NOFOLLOW))
         return STATE_CREATED;
     return cgroup_is_frozen(&c->cgroup) ? STATE_PAUSED : STATE_RUNNING;
-}
-
-char *oci_state_text(struct container *c, enum state_status status)
-{
-    json_object *o = json_object_new_object();
-    const struct state *s = &c->state;
-    char *text;
-
-    put(o, "ociVersion", SPEC_VERSION);
-    put(o, "id", c->id);
-    put(o, "status", oci_state_status_name(status));
-    json_object_object_add(
-        o, "pid", json_object_new_int(status == STATE_STOPPED ? 0 : s->pid));
-    put(o, "bundle", s->bundle);
-    put(o, "rootfs", s->rootfs);
-    put(o, "created", s->created);
-    put(o, "owner", s->owner);
-    put_map(o, "annotations", &s->annotations);
-    text = arena_strdup(&c->arena, json_object_to_json_string_ext(
-                                       o, JSON_C_TO_STRING_PRETTY |
-                                              JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(o);
-    return text;
 }

@@ -32,19 +32,41 @@ void sync_send_error(int sock, const struct error *err)
     (void)fd_pass_send(sock, &m, sizeof(m), -1);
 }
 
+static bool makes_sense(const struct sync_message *m, ssize_t n)
+{
+    if (n < (ssize_t)offsetof(struct sync_message, text) ||
+        m->kind <= SYNC_END || m->kind > SYNC_START)
+        return false;
+    if (m->kind == SYNC_PID)
+        return m->value > 1; /* who is killed if things go wrong */
+    /* An error without a number would be taken for success. */
+    return m->kind != SYNC_ERROR ||
+           (n == sizeof(*m) && m->code > 0 && m->code < 4096 && m->text[0]);
+}
+
+void sync_understand(struct sync_message *m, ssize_t n)
+{
+    if (n <= 0) {
+        memset(m, 0, sizeof(*m));
+    } else if (!makes_sense(m, n)) {
+        memset(m, 0, sizeof(*m));
+        m->kind = SYNC_ERROR;
+        m->code = EPROTO;
+        strcpy(m->text, "the container's process says what none of ours does");
+    }
+    m->text[sizeof(m->text) - 1] = 0;
+}
+
 void sync_receive(int sock, struct sync_message *m, int *fd)
 {
     int got;
 
     memset(m, 0, sizeof(*m));
-    if (fd_pass_receive(sock, m, sizeof(*m), 0, &got) <
-        (ssize_t)offsetof(struct sync_message, text))
-        m->kind = SYNC_END;
+    sync_understand(m, fd_pass_receive(sock, m, sizeof(*m), 0, &got));
     if (fd)
         *fd = got;
     else if (got >= 0)
         close(got);
-    m->text[sizeof(m->text) - 1] = 0;
 }
 
 int sync_expect(int sock, enum sync_kind kind, int *fd, struct error *err)

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/error.h"
 
 enum sync_kind {
@@ -32,6 +34,11 @@ int sync_pair(int fd[2], struct error *err) must_check;
 /* fd: a descriptor to pass, or -1. False: the other side is gone. */
 bool sync_send(int sock, enum sync_kind kind, int value, int fd);
 void sync_send_error(int sock, const struct error *err);
+/*
+ * What `n` bytes in *m say; n below 1: SYNC_END. What no side of ours sends
+ * is a SYNC_ERROR, whose code is an errno and whose text is there.
+ */
+void sync_understand(struct sync_message *m, ssize_t n);
 /*
  * The next message, SYNC_END if none will come. *fd, unless NULL: the
  * descriptor that came with it (O_CLOEXEC), or -1.

@@ -192,7 +192,10 @@ static void wrong_value(struct walk *w, json_object *in, const char *key,
                            : json_object_array_get_idx(in, 0);
 
     json_object_get(was);
-    place_set(in, key, json_tokener_parse(value));
+    /* json-c would cut a number that is too large. */
+    place_set(in, key,
+              *value == '"' ? json_tokener_parse(value)
+                            : json_object_new_double_s(0, value));
     refused_at(w, path, value);
     place_set(in, key, was);
 }
@@ -244,6 +247,13 @@ static void walk_below(struct walk *w, json_object *v, const char *path,
 static void walk_number(struct walk *w, json_object *o, const char *path,
                         const struct json_field *f)
 {
+    static const char *const never[] = {
+        "99999999999999999999", "-99999999999999999999", "1.5", "1e3",
+        "-9223372036854775809",
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(never); i++)
+        wrong_value(w, o, f->name, path, never[i]);
     if (!f->is_signed)
         wrong_value(w, o, f->name, path, "-1");
     if (f->is_signed || f->size < 8)
@@ -322,6 +332,29 @@ static const struct {
 } absurd[] = {
     {"/ociVersion", "'2.0.0'", "ociVersion: "},
     {"/ociVersion", "'1'", "ociVersion: "},
+    {"/mounts/0/uidMappings/0/size", "0", "mounts[0].uidMappings[0].size: "},
+    {"/mounts/0/gidMappings/0/hostID", "4294967295",
+     "mounts[0].gidMappings[0].size: "},
+    {"/linux/resources/memory/limit", "-2", "linux.resources.memory.limit: "},
+    {"/linux/resources/memory/swappiness", "9223372036854775808",
+     "linux.resources.memory.swappiness: "},
+    {"/linux/resources/cpu/shares", "9223372036854775808",
+     "linux.resources.cpu.shares: "},
+    {"/linux/resources/cpu/idle", "2", "linux.resources.cpu.idle: "},
+    {"/linux/resources/blockIO/weight", "1001",
+     "linux.resources.blockIO.weight: "},
+    {"/linux/resources/devices/0/major", "-5", "linux.resources.devices[0]: "},
+    {"/linux/resources/devices/0/minor", "2147483648",
+     "linux.resources.devices[0]: "},
+    {"/linux/resources/devices/0/access", "'rx'",
+     "linux.resources.devices[0].access: "},
+    {"/linux/resources/hugepageLimits/0/pageSize", "'../2MB'",
+     "linux.resources.hugepageLimits[0].pageSize: "},
+    {"/linux/resources/rdma", "{'a b': {}}", "linux.resources.rdma: "},
+    {"/linux/resources/unified", "{'cgroup.procs': '1'}",
+     "linux.resources.unified: "},
+    {"/linux/resources/unified", "{'../cpu.max': '1'}",
+     "linux.resources.unified: "},
     {"/process/cwd", "'x'", "process.cwd: "},
     {"/process/args", "[]", "process.args: "},
     {"/process/args/0", "''", "process.args: "},
