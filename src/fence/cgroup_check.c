@@ -129,8 +129,8 @@ static int name_check(const char *json, const char *name, struct error *err)
 {
     return !*name || strlen(name) > 64 || strpbrk(name, " \n\t")
                ? error_set(err, EINVAL,
-                           RESOURCES "%s: \"%.64s\" is no name of a device",
-                           json, name)
+                           RESOURCES "%s: %.64s is no name of a device", json,
+                           name)
                : 0;
 }
 
