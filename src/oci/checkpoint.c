@@ -429,6 +429,8 @@ int container_restore(const struct container_options *o,
     if (!o->detach)
         run_hold_signals();
     e = making_begin(&m, o, false, err);
+    if (!e)
+        e = making_cgroup(&m, err);
     r.o.images_dir = r.o.work_dir = -1;
     r.c = &m.c;
     r.spec = &m.spec;

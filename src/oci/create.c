@@ -128,16 +128,34 @@ int filter_compile(struct arena *a, const struct spec *spec,
 
 /* --- the state --- */
 
+/*
+ * As of RFC 3339. gmtime_r() would read the host's time zone first, which
+ * takes ten system calls. Years are counted from March, so that the leap day
+ * is the last of one.
+ */
+static const char *date_text(struct arena *a, const struct timespec *t)
+{
+    long days = t->tv_sec / 86400 + 719468, second = t->tv_sec % 86400;
+    long era = days / 146097, day = days % 146097;
+    long year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    long month;
+
+    day -= 365 * year + year / 4 - year / 100;
+    month = (5 * day + 2) / 153;
+    day -= (153 * month + 2) / 5;
+    month += month < 10 ? 3 : -9;
+    return arena_printf(a, "%04ld-%02ld-%02ldT%02ld:%02ld:%02ld.%09ldZ",
+                        era * 400 + year + (month <= 2), month, day + 1,
+                        second / 3600, second / 60 % 60, second % 60,
+                        t->tv_nsec);
+}
+
 static const char *time_text(struct arena *a)
 {
     struct timespec t;
-    struct tm tm;
-    char text[40];
 
     clock_gettime(CLOCK_REALTIME, &t);
-    gmtime_r(&t.tv_sec, &tm);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    return arena_printf(a, "%s.%09ldZ", text, t.tv_nsec);
+    return date_text(a, &t);
 }
 
 static int save_config(struct making *m, struct error *err)
@@ -175,11 +193,11 @@ static int make_state(struct making *m, struct error *err)
 
 /* --- cgroups --- */
 
-static int make_cgroup(struct making *m, struct error *err)
+/* Its names, and what shall be set; saved, but not made yet. */
+static int find_cgroup(struct making *m, struct error *err)
 {
     const struct spec_linux *s = &m->spec.linux_;
     const char *path = s->cgroups_path;
-    struct cgroup_limits limits = {0};
     bool host_root = !geteuid() && oci_in_host_userns();
     struct cgroup_host host;
     int e;
@@ -191,26 +209,67 @@ static int make_cgroup(struct making *m, struct error *err)
     if (e)
         return e;
     if (s->resources)
-        limits = *s->resources;
+        m->limits = *s->resources;
     /* Devices are not for users to hand out; nor can they be opened there. */
-    limits.device_defaults = host_root;
-    if (!limits.device_defaults)
-        limits.devices = 0;
+    m->limits.device_defaults = host_root;
+    if (!host_root)
+        m->limits.devices = 0;
     e = cgroup_find(&m->c.cgroup, &host, path, m->c.id, err);
     cgroup_host_free(&host);
     if (e)
         return e;
     oci_state_set_cgroup(&m->c);
-    e = oci_state_save(&m->c, err);
-    if (e)
-        return e;
-    e = cgroup_create(&m->c.cgroup, &limits, true, err);
+    return oci_state_save(&m->c, err);
+}
+
+static int make_cgroup(struct making *m, struct error *err)
+{
+    int e = cgroup_create(&m->c.cgroup, &m->limits, true, err);
+
     if (e)
         return e;
     m->have_cgroup = true;
     oci_state_set_cgroup(&m->c); /* how much of it is ours */
-    e = cgroup_apply(&m->c.cgroup, &limits, false, err);
+    return cgroup_apply(&m->c.cgroup, &m->limits, false, err);
+}
+
+int making_cgroup(struct making *m, struct error *err)
+{
+    int e = m->o->no_cgroup ? 0 : make_cgroup(m, err);
+
     return e ? e : cgroup_enter_prepare(&m->c.cgroup, err);
+}
+
+/*
+ * A new network takes the kernel as long as cgroups in all hierarchies of v1:
+ * so the process makes the one while we make the others. It cannot be so on
+ * v2, where it is born in its cgroup, nor with a user namespace, from which it
+ * could not enter those that we have not opened.
+ */
+static bool cgroup_beside(const struct making *m)
+{
+    const struct spec_namespace *net = spec_namespace(&m->spec, CLONE_NEWNET);
+    const struct cgroup_limits *l = &m->limits;
+
+    return net && !(net->path && net->path[0]) && m->c.cgroup.count &&
+           m->c.cgroup.layout != CGROUP_V2 && !l->unifieds && !l->hugepages &&
+           !l->rdmas && !geteuid() && !spec_namespace(&m->spec, CLONE_NEWUSER);
+}
+
+/* ...which then waits for this. */
+static int give_cgroup(struct making *m, struct error *err)
+{
+    unsigned refused = 0, i;
+    int e = make_cgroup(m, err);
+
+    if (e)
+        return e;
+    for (i = 0; i < m->c.cgroup.count; i++)
+        if (m->c.cgroup.tree[i].refused)
+            refused |= BIT(i);
+    return sync_send(m->l.sync, SYNC_CGROUP, (int)refused, -1)
+               ? 0
+               : error_set(err, EPIPE, "the container's process is gone");
 }
 
 /* --- the process --- */
@@ -298,8 +357,8 @@ int pid_file_write(const char *path, pid_t pid, struct error *err)
     return e ? error_set(err, -e, "--pid-file: %s: %s", path, strerror(-e)) : 0;
 }
 
-/* SYNC_MOUNTED, hooks, SYNC_READY. */
-static int follow(struct making *m, struct error *err)
+/* The hooks at SYNC_MOUNTED. */
+static int run_hooks(struct making *m, struct error *err)
 {
     const struct spec_hooks *h = &m->spec.hooks;
     int e = sync_expect(m->l.sync, SYNC_MOUNTED, NULL, err);
@@ -313,7 +372,23 @@ static int follow(struct making *m, struct error *err)
                       STATE_CREATED, false, err);
     if (!e && !sync_send(m->l.sync, SYNC_GO, 0, -1))
         e = error_set(err, EPIPE, "the container's process is gone");
-    return e ? e : sync_expect(m->l.sync, SYNC_READY, NULL, err);
+    return e;
+}
+
+/*
+ * To SYNC_READY. Where nothing is to be done between that and SYNC_START, the
+ * latter is there before the process waits for it: to sleep, and to be woken,
+ * takes longer than most of its work.
+ */
+static int follow(struct making *m, struct error *err)
+{
+    int e = launch_pauses(&m->l) ? run_hooks(m, err) : 0;
+
+    if (e)
+        return e;
+    if (m->l.start < 0 && !m->o->pid_file)
+        m->started = sync_send(m->l.sync, SYNC_START, 0, -1);
+    return sync_expect(m->l.sync, SYNC_READY, NULL, err);
 }
 
 /*
@@ -344,7 +419,10 @@ static int try_process(struct making *m, struct error *err)
     rootfs_sources_close(&m->l);
     m->c.state.pid = m->pid;
     m->c.state.pid_time = oci_state_start_time(m->pid);
-    e = oci_state_save(&m->c, err);
+    if (m->l.late_cgroup)
+        e = give_cgroup(m, err);
+    if (!e)
+        e = oci_state_save(&m->c, err);
     if (!e)
         e = follow(m, err);
     return e ? e : pid_file_write(m->o->pid_file, m->pid, err);
@@ -428,7 +506,7 @@ int making_begin(struct making *m, const struct container_options *o,
     e = prepare(m, with_start, err);
     if (!e)
         e = make_state(m, err);
-    return e || o->no_cgroup ? e : make_cgroup(m, err);
+    return e || o->no_cgroup ? e : find_cgroup(m, err);
 }
 
 int making_create(struct making *m, const struct container_options *o,
@@ -436,6 +514,9 @@ int making_create(struct making *m, const struct container_options *o,
 {
     int e = making_begin(m, o, with_start, err);
 
+    m->l.late_cgroup = !e && cgroup_beside(m);
+    if (!e && !m->l.late_cgroup)
+        e = making_cgroup(m, err);
     if (!e && with_start)
         e = listen_for_start(m, err);
     if (!e)

@@ -17,7 +17,9 @@ struct making {
     const char *bundle;
     pid_t pid; /* of the process; 0: none yet */
     int relay; /* where its terminal comes from if we keep it; or -1 */
+    struct cgroup_limits limits;
     bool have_state, have_cgroup;
+    bool started; /* SYNC_START has been sent */
 };
 
 /*
@@ -31,9 +33,11 @@ int making_create(struct making *m, const struct container_options *o,
  * waits for `start` would keep it open. Before anything of ours is open.
  */
 void close_foreign(unsigned preserve);
-/* The first half of it: config, state, cgroups; no process yet. */
+/* The first half of it: config, state, cgroups' names; no process yet. */
 int making_begin(struct making *m, const struct container_options *o,
                  bool with_start, struct error *err) must_check;
+/* The cgroups, for a process that is made after them. */
+int making_cgroup(struct making *m, struct error *err) must_check;
 /* Kills, removes, runs poststop hooks. */
 void making_undo(struct making *m);
 /* Closes; what was made stays. */
@@ -45,6 +49,9 @@ void making_end(struct making *m);
  */
 int start_process(int sock, struct container *c, const struct spec *spec,
                   struct error *err) must_check;
+/* The same of one that was told already. */
+int start_follow(int sock, struct container *c, const struct spec *spec,
+                 struct error *err) must_check;
 /* If one fails, the container has to go.        [runtime-spec, lifecycle 9] */
 int poststart_hooks(struct container *c, const struct spec *spec,
                     struct error *err) must_check;

@@ -38,14 +38,32 @@ static int begin(struct launch *l, struct error *err)
     return 0;
 }
 
+/* In the order in which it costs least: see cgroup_beside(). */
+static int await_cgroup(struct launch *l, struct error *err)
+{
+    struct cgroup *cg = &l->c->cgroup;
+    struct sync_message m;
+    unsigned i;
+
+    sync_receive(l->sync, &m, NULL);
+    if (m.kind != SYNC_CGROUP)
+        return error_set(err, EPIPE, "the runtime is gone");
+    for (i = 0; i < cg->count; i++)
+        if ((unsigned)m.value & BIT(i))
+            cg->tree[i].refused = EACCES;
+    return 0;
+}
+
 /*
  * By itself, as that costs a thousandth of what it costs the runtime; before
  * there is a cgroup namespace, which begins where the process is.
  */
 static int enter_cgroup(struct launch *l, struct error *err)
 {
-    int e = cgroup_enter(&l->c->cgroup, 0, l->cloned, err);
+    int e = l->late_cgroup ? await_cgroup(l, err) : 0;
 
+    if (!e)
+        e = cgroup_enter(&l->c->cgroup, 0, l->cloned, err);
     if (!e && (l->made & CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP))
         e = error_set(err, errno, "cannot make a cgroup namespace: %s",
                       strerror(errno));
@@ -56,14 +74,16 @@ static int enter_cgroup(struct launch *l, struct error *err)
  * Programs count on 127.0.0.1, whoever brings other devices. A namespace that
  * is joined has its owner to see to that.
  */
-static int raise_loopback(struct launch *l, struct error *err)
+static int begin_network(struct launch *l, struct error *err)
 {
     struct ifreq r = {.ifr_name = "lo", .ifr_flags = IFF_UP};
     int fd;
 
-    (void)err;
     if (!(l->made & CLONE_NEWNET))
         return 0;
+    if (l->late_cgroup && unshare(CLONE_NEWNET))
+        return error_set(err, errno, "cannot make a network namespace: %s",
+                         strerror(errno));
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &r))
         log_debug("the loopback device stays down: %s", strerror(errno));
@@ -72,8 +92,17 @@ static int raise_loopback(struct launch *l, struct error *err)
     return 0;
 }
 
+bool launch_pauses(const struct launch *l)
+{
+    const struct spec_hooks *h = &l->spec->hooks;
+
+    return h->kind[HOOK_PRESTART].count || h->kind[HOOK_CREATE_RUNTIME].count;
+}
+
 static int mounted(struct launch *l, struct error *err)
 {
+    if (!launch_pauses(l))
+        return 0;
     if (!sync_send(l->sync, SYNC_MOUNTED, 0, -1))
         return error_set(err, EPIPE, "the runtime is gone");
     return sync_expect(l->sync, SYNC_GO, NULL, err);
@@ -186,8 +215,9 @@ typedef int (*step)(struct launch *l, struct error *err);
 /* A container's first process. */
 /* clang-format off */
 static const step first_steps[] = {
+    begin_network,
     enter_cgroup,
-    begin, raise_loopback,
+    begin,
     rootfs_mount,
     mounted,
     create_container_hooks,

@@ -7,9 +7,10 @@
  *   runtime (create.c, exec.c)          the new process (init.c)
  *     spawn() ------------------------> namespaces
  *     ids mapped --------------------> (with a user namespace)
+ *     cgroups (late_cgroup) ---------->  its network, SYNC_CGROUP
  *                                       cgroups, entered by itself
  *                        SYNC_MOUNTED <- mounts
- *     hooks -------------------------->  SYNC_GO
+ *     hooks, if any ------------------>  SYNC_GO
  *                          SYNC_READY <- root changed, console, limits
  *     state saved
  *     SYNC_START (from here or `start`) -> user, capabilities, seccomp, exec
@@ -44,6 +45,7 @@ struct launch {
     bool in_userns;    /* not the host's user namespace */
     bool cloned;       /* born in its v2 cgroup */
     bool born_outside; /* it shall not be */
+    bool late_cgroup;  /* made while it makes its network: SYNC_CGROUP */
     struct rootfs *rootfs_state;
     const char **env; /* by process_become() */
 };
@@ -72,6 +74,8 @@ int idmap_namespace(const struct json_array *uids,
 
 /* Never returns: exec() or exit(). */
 int launch_child(struct launch *l);
+/* Does the runtime do anything between SYNC_MOUNTED and SYNC_GO? */
+bool launch_pauses(const struct launch *l);
 
 /* --- rootfs.c, rootfs_dev.c, rootfs_cgroup.c: mounts, in the new process ---
  */

@@ -108,7 +108,9 @@ static int device_owner(int folder, const char *name,
         e = -errno;
     else if ((st.st_mode & S_IFMT) != device_type(d))
         e = -EEXIST;
-    else if (chmod(path_of_fd(fd).text, mode) ||
+    else if ((st.st_mode & 07777) != mode && chmod(path_of_fd(fd).text, mode))
+        e = -errno;
+    else if ((st.st_uid != d->uid || st.st_gid != d->gid) &&
              fchownat(fd, "", d->uid, d->gid, AT_EMPTY_PATH))
         e = -errno;
     if (fd >= 0)

@@ -218,7 +218,8 @@ int run_to_end(struct making *m, int *status, struct error *err)
 
 static int run(struct making *m, int *status, struct error *err)
 {
-    int e = start_process(m->l.sync, &m->c, &m->spec, err);
+    int e = m->started ? start_follow(m->l.sync, &m->c, &m->spec, err)
+                       : start_process(m->l.sync, &m->c, &m->spec, err);
 
     if (!e)
         e = poststart_hooks(&m->c, &m->spec, err);

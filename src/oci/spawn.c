@@ -366,8 +366,10 @@ pid_t launch_spawn(struct launch *l, int (*child)(struct launch *),
     l->in_userns |= ((made | joined) & CLONE_NEWUSER) != 0;
     l->sync = pair[1];
     /* A cgroup namespace is made in the cgroup, so not yet. */
-    pid = spawn(l, child, pair[0], made & ALL_NAMESPACES & ~CLONE_NEWCGROUP,
-                joined, l->born_outside ? -1 : cgroup_clone_fd(&l->c->cgroup),
+    made &= ALL_NAMESPACES & ~CLONE_NEWCGROUP;
+    if (l->late_cgroup)
+        made &= ~(unsigned)CLONE_NEWNET;
+    pid = spawn(l, child, pair[0], made, joined, l->born_outside ? -1 : cgroup_clone_fd(&l->c->cgroup),
                 err);
     if (pid < 0 && l->sync != pair[0])
         close(pair[0]);

@@ -69,15 +69,13 @@ static int listener_give(struct container *c, const struct spec *spec, int fd,
              : 0;
 }
 
-int start_process(int sock, struct container *c, const struct spec *spec,
-                  struct error *err)
+int start_follow(int sock, struct container *c, const struct spec *spec,
+                 struct error *err)
 {
     struct sync_message m;
     bool expected;
     int fd, e = 0;
 
-    if (!sync_send(sock, SYNC_START, 0, -1))
-        return error_set(err, EPIPE, "the container's process is gone");
     for (;;) {
         sync_receive(sock, &m, &fd);
         expected = m.kind == SYNC_END || m.kind == SYNC_ERROR ||
@@ -95,6 +93,14 @@ int start_process(int sock, struct container *c, const struct spec *spec,
     if (!expected)
         return error_set(err, EPROTO, "the container's process does not start");
     return e; /* SYNC_END: exec() has closed it */
+}
+
+int start_process(int sock, struct container *c, const struct spec *spec,
+                  struct error *err)
+{
+    return sync_send(sock, SYNC_START, 0, -1)
+               ? start_follow(sock, c, spec, err)
+               : error_set(err, EPIPE, "the container's process is gone");
 }
 
 int poststart_hooks(struct container *c, const struct spec *spec,

@@ -16,6 +16,8 @@ enum sync_kind {
     SYNC_PID,     /* value: the process that was made in between */
     SYNC_MAP,     /* value: whose ids the runtime shall map now */
     SYNC_MAPPED,  /* to the container: ids are mapped */
+    SYNC_CGROUP,  /* to it: its cgroups are there; value: a bit for each tree
+                     that is not */
     SYNC_MOUNTED, /* from it: mounts are there, hooks may run */
     SYNC_GO,      /* to it: hooks have run */
     SYNC_SECCOMP, /* from it: fd, the filter's listener */
