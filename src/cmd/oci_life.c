@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cmd/oci_int.h"
+#include "oci/signals.h"
 
 int oci_preserve_fds(void *ctx, const char *v, struct error *err)
 {
@@ -176,23 +177,20 @@ static int signal_of(const char *text)
     long n = strtol(text, &end, 10);
 
     if (end != text && !*end)
-        return n > 0 && n < NSIG ? (int)n : 0;
+        return n > 0 && n <= SIGNALS ? (int)n : 0;
     for (i = 0; text[i] && i < sizeof(name) - 1; i++)
         name[i] = (char)toupper((unsigned char)text[i]);
     name[i] = 0;
     text = strncmp(name, "SIG", 3) ? name : name + 3;
     if (!strncmp(text, "RTMIN", 5))
-        n = SIGRTMIN + strtol(text + 5, &end, 10);
+        n = SIGNAL_RT_MIN + strtol(text + 5, &end, 10);
     else if (!strncmp(text, "RTMAX", 5))
-        n = SIGRTMAX + strtol(text + 5, &end, 10);
+        n = SIGNAL_RT_MAX + strtol(text + 5, &end, 10);
     else
         n = 0;
     if (n)
-        return !*end && n >= SIGRTMIN && n <= SIGRTMAX ? (int)n : 0;
-    for (i = 1; i < NSIG; i++)
-        if (sigabbrev_np((int)i) && !strcmp(sigabbrev_np((int)i), text))
-            return (int)i;
-    return 0;
+        return !*end && n >= SIGNAL_RT_MIN && n <= SIGNAL_RT_MAX ? (int)n : 0;
+    return signal_find(text);
 }
 
 int oci_kill(const struct oci_call *c, struct error *err)

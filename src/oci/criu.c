@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd_pass.h"
+#include "oci/signals.h"
 
 #define MESSAGE_MAX (256 * KiB)
 #define CRIU_NOTIFY 6
@@ -284,10 +285,8 @@ static void become_criu(const struct criu *c, int sock)
     const char *program = c->program ? c->program : "criu";
     struct error err;
     char fd[16];
-    sigset_t none;
 
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    signals_block_only(0);
     signal(SIGPIPE, SIG_DFL);
     if (c->enter && c->enter(c->ctx, &err)) {
         dprintf(2, "ringfence: %s\n", err.msg);

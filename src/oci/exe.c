@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <link.h>
 #include <linux/mount.h>
-#include <linux/prctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +65,8 @@ static int sealed_copy(int exe)
 
 #define PAGE 4096ul
 
-extern const ElfW(Ehdr) __ehdr_start; /* the linker's: where we are loaded */
+/* The linker's: where we are loaded. */
+extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 /* Of one segment, what is mapped from the file. */
 struct segment {
@@ -98,10 +98,7 @@ static struct segment segment_of(const ElfW(Phdr) * p, uintptr_t base)
 /* No memcpy(): it may look at every access, as in a build with sanitizers. */
 static void copy(void *to, const void *from, size_t n)
 {
-    __asm__ volatile("rep movsb"
-                     : "+D"(to), "+S"(from), "+c"(n)
-                     :
-                     : "memory");
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
 }
 
 /* Variables: what they hold by now, in memory that is of no file. */
@@ -164,9 +161,8 @@ static int tell_kernel(char **argv, const struct segment *code,
     m.arg_start = (uintptr_t)argv[0];
     m.arg_end = (uintptr_t)argv[args - 1] + strlen(argv[args - 1]) + 1;
     m.env_start = env ? (uintptr_t)environ[0] : m.arg_end;
-    m.env_end =
-        env ? (uintptr_t)environ[env - 1] + strlen(environ[env - 1]) + 1
-            : m.arg_end;
+    m.env_end = env ? (uintptr_t)environ[env - 1] + strlen(environ[env - 1]) + 1
+                    : m.arg_end;
     return prctl(PR_SET_MM, PR_SET_MM_MAP, &m, sizeof(m), 0) ? -errno : 0;
 }
 
@@ -176,8 +172,8 @@ static int tell_kernel(char **argv, const struct segment *code,
  */
 static int move_to(int file, char **argv)
 {
-    const ElfW(Phdr) *p = (const void *)((const char *)&__ehdr_start +
-                                         __ehdr_start.e_phoff);
+    const ElfW(Phdr) *p =
+        (const void *)((const char *)&__ehdr_start + __ehdr_start.e_phoff);
     struct segment code = {0}, data = {0};
     uintptr_t base = 0;
     unsigned i;
@@ -240,6 +236,6 @@ int exe_protect(char **argv, struct error *err)
     if (fd < 0)
         return error_set(err, errno, "cannot protect /proc/self/exe: %s",
                          strerror(errno));
-    execveat(fd, "", argv, environ, AT_EMPTY_PATH);
+    syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
     return error_set(err, errno, "/proc/self/exe: %s", strerror(errno));
 }

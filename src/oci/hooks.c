@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "oci/launch.h"
+#include "oci/signals.h"
 
 /* Where an annotation of crun's users wants what hooks say. */
 static void hook_redirect(const struct container *c, const char *key, int to)
@@ -41,10 +42,8 @@ static void hook_exec(const struct spec_hook *h, const struct container *c,
     const char *const none[] = {h->path, NULL};
     char *const empty[] = {NULL};
     char *const *env = inside ? empty : environ;
-    sigset_t all;
 
-    sigemptyset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
+    signals_block_only(0);
     signal(SIGPIPE, SIG_DFL);
     if (dup2(in, 0) < 0)
         _exit(126);

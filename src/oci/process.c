@@ -27,6 +27,7 @@
 #include "fence/caps.h"
 #include "oci/launch.h"
 #include "oci/process_int.h"
+#include "oci/signals.h"
 #include "oci/user.h"
 
 /* Writes to our own file of the host's procfs: "self/attr/exec". */
@@ -71,9 +72,9 @@ static int set_rlimit(const struct spec_rlimit *r, struct error *err)
 {
     struct rlimit want = {.rlim_cur = r->soft, .rlim_max = r->hard}, have;
 
-    if (!setrlimit((__rlimit_resource_t)r->type, &want))
+    if (!setrlimit(r->type, &want))
         return 0;
-    if (errno != EPERM || getrlimit((__rlimit_resource_t)r->type, &have))
+    if (errno != EPERM || getrlimit(r->type, &have))
         return error_set(err, errno, "process.rlimits: %s: %s",
                          rlimit_names[r->type], strerror(errno));
     log_warn("process.rlimits: %s: no right to raise the hard limit from %llu "
@@ -82,7 +83,7 @@ static int set_rlimit(const struct spec_rlimit *r, struct error *err)
              (unsigned long long)r->hard);
     want.rlim_max = have.rlim_max;
     want.rlim_cur = MIN(want.rlim_cur, have.rlim_max);
-    if (setrlimit((__rlimit_resource_t)r->type, &want))
+    if (setrlimit(r->type, &want))
         return error_set(err, errno, "process.rlimits: %s: %s",
                          rlimit_names[r->type], strerror(errno));
     return 0;
@@ -453,17 +454,6 @@ static const char **environment(struct launch *l)
     return list;
 }
 
-static void signals_to_default(void)
-{
-    sigset_t none;
-    int i;
-
-    for (i = 1; i < NSIG; i++)
-        signal(i, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 int process_become(struct launch *l, struct error *err)
 {
     const struct spec_process *p = l->process;
@@ -473,7 +463,7 @@ int process_become(struct launch *l, struct error *err)
 
     /* What needs calls that the filter may deny comes first. */
     l->env = environment(l);
-    signals_to_default();
+    signals_reset();
     umask(p->user.has & SPEC_UMASK ? p->user.umask : 0022);
     if (!e &&
         syscall(SYS_close_range, 3 + l->preserve_fds, ~0u, CLOSE_RANGE_CLOEXEC))

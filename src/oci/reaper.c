@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "oci/process_int.h"
+#include "oci/signals.h"
 
 static void end_as(int status)
 {
@@ -32,14 +33,13 @@ static void reap(pid_t program)
 
 static void serve(pid_t program)
 {
-    sigset_t all;
     int sig;
 
-    sigfillset(&all);
     /* Nothing of the container's is ours to hold open. */
     syscall(SYS_close_range, 0, ~0u, 0);
     for (;;) {
-        if (sigwait(&all, &sig))
+        sig = signals_wait(SIGNALS_ALL);
+        if (sig < 0)
             continue;
         if (sig == SIGCHLD)
             reap(program);
@@ -50,13 +50,11 @@ static void serve(pid_t program)
 
 int process_reaper(struct launch *l, struct error *err)
 {
-    sigset_t all, none;
     pid_t pid;
 
     if (!l->reaper)
         return 0;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
+    signals_block_only(SIGNALS_ALL);
     pid = fork();
     if (pid < 0)
         return error_set(err, errno, "--init: %s", strerror(errno));
@@ -67,7 +65,6 @@ int process_reaper(struct launch *l, struct error *err)
         setpgid(0, 0);
         tcsetpgrp(0, getpid());
     }
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    signals_block_only(0);
     return 0;
 }

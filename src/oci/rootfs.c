@@ -28,7 +28,7 @@ static bool is_fs(int fd, long magic)
 {
     struct statfs s;
 
-    return !fstatfs(fd, &s) && s.f_type == magic;
+    return !fstatfs(fd, &s) && (long)s.f_type == magic;
 }
 
 static bool type_is(const struct spec_mount *m, const char *type)

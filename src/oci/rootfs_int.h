@@ -4,8 +4,16 @@
  */
 #pragma once
 
+#include <sys/mount.h>
+
 #include "fence/mount.h"
 #include "oci/launch.h"
+
+/* musl's header has none of these, and <linux/mount.h> clashes with glibc's. */
+#ifndef MOUNT_ATTR_RDONLY
+#define MOUNT_ATTR_RDONLY 0x01
+#define MOUNT_ATTR__ATIME 0x70
+#endif
 
 /* The root as it is being made, in the new process. */
 struct rootfs {

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "fence/cgroup_stats.h"
 #include "oci/create_int.h"
+#include "oci/signals.h"
 #include "oci/sync.h"
 
 /* A terminal of ours in front of the container's. */
@@ -28,25 +29,16 @@ struct relay {
     struct termios was;
 };
 
-static void forwarded(sigset_t *set)
-{
-    sigfillset(set);
-    sigdelset(set, SIGSEGV);
-    sigdelset(set, SIGBUS);
-    sigdelset(set, SIGFPE);
-    sigdelset(set, SIGILL);
-    sigdelset(set, SIGABRT);
-    sigdelset(set, SIGTTIN);
-    sigdelset(set, SIGTTOU);
-    sigdelset(set, SIGTSTP);
-}
+/* All but our own faults, and those that are about our terminal. */
+#define FORWARDED                                                              \
+    (SIGNALS_ALL &                                                             \
+     ~(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) |         \
+       SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGABRT) | SIGNAL_BIT(SIGTTIN) |        \
+       SIGNAL_BIT(SIGTTOU) | SIGNAL_BIT(SIGTSTP)))
 
 void run_hold_signals(void)
 {
-    sigset_t set;
-
-    forwarded(&set);
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    signals_block(FORWARDED);
 }
 
 static int master_receive(int sock)
@@ -169,13 +161,10 @@ static void relay_loop(struct relay *r, int signals, pid_t pid, int *status)
 int run_wait(pid_t pid, int sock, struct error *err)
 {
     struct relay r;
-    sigset_t set;
-    int signals, status = 0;
+    int signals = signals_open(FORWARDED), status = 0;
 
-    forwarded(&set);
-    signals = signalfd(-1, &set, SFD_CLOEXEC);
     if (signals < 0)
-        return error_set(err, errno, "signalfd: %s", strerror(errno));
+        return error_set(err, -signals, "signalfd: %s", strerror(-signals));
     relay_begin(&r, sock);
     relay_loop(&r, signals, pid, &status);
     relay_end(&r);

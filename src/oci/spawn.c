@@ -369,8 +369,8 @@ pid_t launch_spawn(struct launch *l, int (*child)(struct launch *),
     made &= ALL_NAMESPACES & ~CLONE_NEWCGROUP;
     if (l->late_cgroup)
         made &= ~(unsigned)CLONE_NEWNET;
-    pid = spawn(l, child, pair[0], made, joined, l->born_outside ? -1 : cgroup_clone_fd(&l->c->cgroup),
-                err);
+    pid = spawn(l, child, pair[0], made, joined,
+                l->born_outside ? -1 : cgroup_clone_fd(&l->c->cgroup), err);
     if (pid < 0 && l->sync != pair[0])
         close(pair[0]);
     return pid;
