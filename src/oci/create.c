@@ -256,14 +256,11 @@ static bool cgroup_beside(const struct making *m)
            !l->rdmas && !geteuid() && !spec_namespace(&m->spec, CLONE_NEWUSER);
 }
 
-/* ...which then waits for this. */
+/* It has waited for this. */
 static int give_cgroup(struct making *m, struct error *err)
 {
     unsigned refused = 0, i;
-    int e = make_cgroup(m, err);
 
-    if (e)
-        return e;
     for (i = 0; i < m->c.cgroup.count; i++)
         if (m->c.cgroup.tree[i].refused)
             refused |= BIT(i);
@@ -420,9 +417,12 @@ static int try_process(struct making *m, struct error *err)
     m->c.state.pid = m->pid;
     m->c.state.pid_time = oci_state_start_time(m->pid);
     if (m->l.late_cgroup)
-        e = give_cgroup(m, err);
+        e = make_cgroup(m, err);
     if (!e)
         e = oci_state_save(&m->c, err);
+    /* Not earlier: whoever cleans up after us must know who is in there. */
+    if (!e && m->l.late_cgroup)
+        e = give_cgroup(m, err);
     if (!e)
         e = follow(m, err);
     return e ? e : pid_file_write(m->o->pid_file, m->pid, err);
