@@ -44,7 +44,7 @@ MUSL_OBJ := $(OCI_OBJ:$(BUILD)/obj/%=$(BUILD)/musl/%) \
     $(BUILD)/musl/cmd/oci_musl.o
 TEST_SRC := $(sort $(wildcard tests/unit/*.c))
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/tests/%)
-FUZZ_LIB := fuzz world tree message
+FUZZ_LIB := fuzz world tree message json_mix
 FUZZERS := $(filter-out $(FUZZ_LIB:%=$(BUILD)/fuzz/%), \
     $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c)))
 

@@ -69,6 +69,16 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
     return text;
 }
 
+size_t arena_size(const struct arena *a)
+{
+    const struct arena_block *b;
+    size_t n = 0;
+
+    for (b = a->last; b; b = b->before)
+        n += sizeof(*b) + b->size;
+    return n;
+}
+
 void arena_free(struct arena *a)
 {
     while (a->last) {

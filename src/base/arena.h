@@ -19,4 +19,6 @@ struct arena {
 void *arena_alloc(struct arena *a, size_t size);
 char *arena_strdup(struct arena *a, const char *text);
 char *arena_printf(struct arena *a, const char *fmt, ...) printf_like(2, 3);
+/* What it takes, with what is left over in its blocks. */
+size_t arena_size(const struct arena *a);
 void arena_free(struct arena *a);

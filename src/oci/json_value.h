@@ -7,7 +7,7 @@
  * text: none is rounded or cut. Of names that stand in an object twice the
  * last one wins, as with Go's encoding/json and json-c. The text may be
  * hostile: its depth and the number of its values are bounded, and with these
- * the memory, JSON_VALUES_MAX * 80 bytes beside twice the text.
+ * the memory.
  */
 #pragma once
 
@@ -16,6 +16,11 @@
 
 #define JSON_DEPTH_MAX  32
 #define JSON_VALUES_MAX (1u << 18)
+
+/* The most that a text of `len` bytes takes in the arena. */
+#define JSON_ARENA_MAX(len)                                                    \
+    (64 * KiB + 3 * (size_t)(len) +                                            \
+     128 * (size_t)MIN((len), (size_t)JSON_VALUES_MAX))
 
 enum json_value_type {
     JSON_TYPE_NULL,

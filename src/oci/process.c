@@ -159,8 +159,7 @@ static int set_ioprio(const struct spec_ioprio *p, struct error *err)
     return 0;
 }
 
-/* "0-3,8": bits of `set`; false: it is no such list. */
-static bool parse_list(const char *text, unsigned long *set, unsigned bits)
+bool process_parse_list(const char *text, unsigned long *set, unsigned bits)
 {
     memset(set, 0, bits / 8);
     while (*text) {
@@ -190,7 +189,7 @@ int process_affinity(const char *cpus, struct error *err)
 
     if (!cpus || !cpus[0])
         return 0;
-    if (!parse_list(cpus, set, 1024))
+    if (!process_parse_list(cpus, set, 1024))
         return error_set(err, EINVAL,
                          "process.execCPUAffinity: \"%.80s\" is no list of "
                          "CPUs",
@@ -207,7 +206,7 @@ static int set_mempolicy(const struct spec_memory_policy *m, struct error *err)
 
     if (!m)
         return 0;
-    if (!parse_list(m->nodes ? m->nodes : "", nodes, 1024))
+    if (!process_parse_list(m->nodes ? m->nodes : "", nodes, 1024))
         return error_set(err, EINVAL,
                          "linux.memoryPolicy.nodes: \"%.80s\" is no list of "
                          "nodes",

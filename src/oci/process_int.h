@@ -7,6 +7,8 @@
 #include "oci/launch.h"
 #include "oci/sync.h"
 
+/* "0-3,8": bits of `set`, which has so many; false: it is no such list. */
+bool process_parse_list(const char *text, unsigned long *set, unsigned bits);
 /* A list of CPUs ("0-3,8") for the caller; NULL or "": as it is. */
 int process_affinity(const char *cpus, struct error *err) must_check;
 /* listener.c: l->seccomp, for good; its listener to the runtime. */

@@ -263,14 +263,20 @@ int spec_read(struct arena *a, int dir, const char *path, struct spec *spec,
     return e ? e : spec_check(spec, err);
 }
 
-int spec_read_text(struct arena *a, const char *text, const char *what,
-                   struct spec *spec, struct error *err)
+int spec_parse(struct arena *a, const char *text, size_t len, const char *what,
+               struct spec *spec, struct error *err)
 {
     int e;
 
     memset(spec, 0, sizeof(*spec));
-    e = json_read_text(a, text, strlen(text), what, &spec_shape, spec, err);
+    e = json_read_text(a, text, len, what, &spec_shape, spec, err);
     return e ? e : spec_check(spec, err);
+}
+
+int spec_read_text(struct arena *a, const char *text, const char *what,
+                   struct spec *spec, struct error *err)
+{
+    return spec_parse(a, text, strlen(text), what, spec, err);
 }
 
 int spec_read_process(struct arena *a, const char *path, struct spec_process *p,

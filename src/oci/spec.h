@@ -198,6 +198,9 @@ int spec_read(struct arena *a, int dir, const char *path, struct spec *spec,
 /* The same, of a text that `what` names in messages. */
 int spec_read_text(struct arena *a, const char *text, const char *what,
                    struct spec *spec, struct error *err) must_check;
+/* The same of `len` bytes, whatever they are. */
+int spec_parse(struct arena *a, const char *text, size_t len, const char *what,
+               struct spec *spec, struct error *err) must_check;
 /* A process.json of `exec --process`. */
 int spec_read_process(struct arena *a, const char *path,
                       struct spec_process *process,

@@ -9,8 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define INPUT_MAX (1u << 20)
-#define ONE_LIMIT 10 /* seconds an input may take */
+#define INPUT_MAX  (1u << 20)
+#define ONE_LIMIT  10 /* seconds an input may take */
+#define CORPUS_MAX 1000
 
 /* Under a sanitizer: called before it ends the process. */
 void __sanitizer_set_death_callback(void (*fn)(void)) __attribute__((weak));
@@ -29,6 +30,17 @@ static struct {
     char path[256]; /* where a crash goes */
     bool written;
 } now;
+
+struct bytes {
+    uint8_t *data;
+    size_t len;
+};
+
+static struct {
+    struct bytes file[CORPUS_MAX];
+    unsigned count;
+    bool loaded;
+} corpus;
 
 uint64_t fuzz_next(uint64_t *state)
 {
@@ -153,43 +165,81 @@ static void run_one(size_t len)
     alarm(0);
 }
 
-static bool run_file(const char *path)
+static bool file_load(const char *path, struct bytes *b)
 {
     int fd = open(path, O_RDONLY);
-    ssize_t n;
+    struct stat st;
+    ssize_t n = -1;
 
-    if (fd < 0) {
-        perror(path);
-        return false;
-    }
-    n = read(fd, now.buf, INPUT_MAX);
-    close(fd);
+    b->data = NULL;
+    if (fd >= 0 && !fstat(fd, &st) && st.st_size <= (off_t)INPUT_MAX)
+        b->data = malloc((size_t)st.st_size + 1);
+    if (b->data)
+        n = read(fd, b->data, (size_t)st.st_size);
     if (n < 0)
-        return false;
-    run_one((size_t)n);
-    return true;
+        perror(path);
+    if (fd >= 0)
+        close(fd);
+    b->len = (size_t)MAX(n, 0);
+    return n >= 0;
+}
+
+static void run_bytes(const struct bytes *b)
+{
+    memcpy(now.buf, b->data, b->len);
+    run_one(b->len);
+}
+
+static bool run_file(const char *path)
+{
+    struct bytes b;
+    bool ok = file_load(path, &b);
+
+    if (ok)
+        run_bytes(&b);
+    free(b.data);
+    return ok;
+}
+
+/* The same order everywhere: what is made of them shall come again. */
+static void corpus_load(void)
+{
+    const char *top = getenv("FUZZ_CORPUS");
+    struct dirent **list = NULL;
+    char dir[200], path[500];
+    int count, i;
+
+    corpus.loaded = true;
+    snprintf(dir, sizeof(dir), "%s/%s", top ? top : "tests/fuzz/corpus",
+             now.target->corpus);
+    count = scandir(dir, &list, NULL, alphasort);
+    for (i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, list[i]->d_name);
+        if (list[i]->d_name[0] != '.' && corpus.count < CORPUS_MAX)
+            corpus.count += file_load(path, &corpus.file[corpus.count]);
+        free(list[i]);
+    }
+    free(list);
+}
+
+const uint8_t *fuzz_corpus_file(uint64_t which, size_t *len)
+{
+    if (!corpus.loaded)
+        corpus_load();
+    if (!corpus.count)
+        return NULL;
+    *len = corpus.file[which % corpus.count].len;
+    return corpus.file[which % corpus.count].data;
 }
 
 static unsigned run_corpus(void)
 {
-    const char *top = getenv("FUZZ_CORPUS");
-    char dir[200], path[500];
-    struct dirent *e;
-    unsigned n = 0;
-    DIR *d;
+    unsigned i;
 
-    snprintf(dir, sizeof(dir), "%s/%s", top ? top : "tests/fuzz/corpus",
-             now.target->corpus);
-    d = opendir(dir);
-    while (d && (e = readdir(d))) {
-        if (e->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-        n += run_file(path);
-    }
-    if (d)
-        closedir(d);
-    return n;
+    corpus_load();
+    for (i = 0; i < corpus.count; i++)
+        run_bytes(&corpus.file[i]);
+    return i;
 }
 
 static void mutate(uint64_t *s, size_t len)
@@ -235,6 +285,8 @@ static size_t make_input(uint64_t seed)
 
     if (t->sample && fuzz_next(&s) % 8) {
         len = t->sample(fuzz_next(&s), now.buf, INPUT_MAX);
+        if (t->mixed && fuzz_next(&s) % 8)
+            return len;
         mutate(&s, len);
         if (fuzz_next(&s) % 8 == 0 && len)
             len = fuzz_next(&s) % len;
@@ -297,6 +349,8 @@ int fuzz_main(int argc, char **argv, const struct fuzz_target *t)
     fprintf(stderr, "fuzz %s: %u files, %llu inputs from seed %llu\n", t->name,
             files, (unsigned long long)done, (unsigned long long)seed);
     printf("ok fuzz %s\n", t->name);
+    for (unsigned i = 0; i < corpus.count; i++)
+        free(corpus.file[i].data);
     free(now.buf);
     return 0;
 }

@@ -73,9 +73,16 @@ struct fuzz_target {
     void (*one)(struct fuzz *f);
     /* Optional: a valid input to mutate, into buf; its length. */
     size_t (*sample)(uint64_t seed, uint8_t *buf, size_t room);
+    bool mixed; /* samples are mutated already: few bytes of few of them are */
 };
 
 int fuzz_main(int argc, char **argv, const struct fuzz_target *t);
+
+/*
+ * A file of the target's corpus, by any number; owned by the frame, good until
+ * the process ends. NULL: there is none.
+ */
+const uint8_t *fuzz_corpus_file(uint64_t which, size_t *len);
 
 /* For a fuzzer's own claims. */
 #define FUZZ_CHECK(cond)                                                       \
