@@ -5,7 +5,8 @@
  * Strict, as what a config.json means must not depend on who reads it: UTF-8,
  * no comments, no NUL in strings, nothing behind the end. Numbers keep their
  * text: none is rounded or cut. Of names that stand in an object twice the
- * last one wins, as with Go's encoding/json and json-c. The text may be
+ * last one wins, as with runc (Go), podman and json-c; crun 1.8 takes the
+ * first. The text may be
  * hostile: its depth and the number of its values are bounded, and with these
  * the memory.
  */

@@ -12,6 +12,7 @@
 #include "fence/path.h"
 
 #define LINES_MAX 100000
+#define BYTES_MAX (16 * MiB) /* a sparse file may have many more */
 
 static bool number(const char *text, uint32_t *value)
 {
@@ -40,50 +41,53 @@ static FILE *open_in(int root, const char *path)
 }
 
 /*
- * The next line. The rest of one that is too long is no line of its own: what
- * a user may write into a comment there must not make an entry.
+ * The next line, as far as there is room. The rest of one that is too long is
+ * no line of its own: what a user may write into a comment there must not make
+ * an entry. False: the end, or more than such a file has.
  */
-static bool next_line(FILE *f, char *line, int size)
+static bool next_line(FILE *f, char *line, size_t size, size_t *budget)
 {
+    size_t n = 0;
     int c;
 
-    if (!fgets(line, size, f))
-        return false;
-    if (!strchr(line, '\n'))
-        while ((c = getc(f)) != EOF && c != '\n')
-            ;
-    return true;
+    while ((c = getc_unlocked(f)) != EOF && c != '\n') {
+        if (!(*budget)--)
+            return false;
+        if (n + 1 < size)
+            line[n++] = (char)c;
+    }
+    line[n] = 0;
+    return n || c != EOF;
 }
 
-/* A line of passwd or group, as far as we want it. */
-struct entry {
-    uint32_t third, fourth; /* the ids; fourth is 0 if it is none */
-    char *sixth;            /* into line; NULL: it has fewer fields */
-    char line[2048];
-};
-
-/* The one whose first field is `name`, or whose third is `id` if that is NULL.
- */
-static bool find_line(int root, const char *path, const char *name, uint32_t id,
-                      struct entry *e)
+bool user_line_find(FILE *f, const char *name, uint32_t id, struct user_line *l)
 {
-    FILE *f = open_in(root, path);
+    size_t budget = BYTES_MAX;
     unsigned lines = 0;
     bool found = false;
 
-    while (f && !found && lines++ < LINES_MAX &&
-           next_line(f, e->line, sizeof(e->line))) {
-        char *rest = e->line, *field[6];
+    while (!found && lines++ < LINES_MAX &&
+           next_line(f, l->text, sizeof(l->text), &budget)) {
+        char *rest = l->text, *field[6];
         unsigned n = 0;
 
-        while (n < 6 && (field[n] = strsep(&rest, ":\n")))
+        while (n < 6 && (field[n] = strsep(&rest, ":")))
             n++;
-        found = n >= 3 && number(field[2], &e->third) &&
-                (name ? !strcmp(field[0], name) : e->third == id);
-        if (n < 4 || !number(field[3], &e->fourth))
-            e->fourth = 0;
-        e->sixth = n < 6 ? NULL : field[5];
+        found = n >= 3 && number(field[2], &l->third) &&
+                (name ? !strcmp(field[0], name) : l->third == id);
+        if (n < 4 || !number(field[3], &l->fourth))
+            l->fourth = 0;
+        l->sixth = n < 6 ? NULL : field[5];
     }
+    return found;
+}
+
+static bool find_line(int root, const char *path, const char *name, uint32_t id,
+                      struct user_line *l)
+{
+    FILE *f = open_in(root, path);
+    bool found = f && user_line_find(f, name, id, l);
+
     if (f)
         fclose(f);
     return found;
@@ -93,7 +97,7 @@ int user_find(int root, const char *text, struct spec_user *u,
               struct error *err)
 {
     char *copy = strdup(text), *group;
-    struct entry line = {0};
+    struct user_line line = {0};
     int e = 0;
 
     if (!copy)
@@ -129,7 +133,7 @@ int user_find(int root, const char *text, struct spec_user *u,
 
 const char *user_home(struct arena *a, int root, uint32_t uid)
 {
-    struct entry line;
+    struct user_line line;
 
     if (!find_line(root, "/etc/passwd", NULL, uid, &line) || !line.sixth ||
         line.sixth[0] != '/')

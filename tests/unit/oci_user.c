@@ -179,8 +179,38 @@ static void files_that_are_links_pipes_or_folders(void)
     box_end(&b);
 }
 
+/* Only of its own line, that is: the next one is looked at. */
+static void a_nul_is_the_end_of_a_line(void)
+{
+    static const char text[] = "a:x:1:1:\0\nb:x:2:2::/:\nc\0:x:3:3\n";
+    struct user_line l;
+    FILE *f = fmemopen((void *)text, sizeof(text) - 1, "r");
+
+    CHECK(f && user_line_find(f, "b", 0, &l) && l.third == 2);
+    rewind(f);
+    CHECK(!user_line_find(f, "c", 0, &l));
+    fclose(f);
+}
+
+/* A sparse one may have a TiB without a newline. */
+static void a_file_of_any_size_is_read_in_no_time(void)
+{
+    struct box b;
+    int fd;
+
+    box_make(&b, "root:x:0:0:root:/:\n", NULL);
+    fd = openat(b.root, "etc/passwd", O_WRONLY);
+    CHECK(fd >= 0 && (!ftruncate(fd, 1ll << 40) || !ftruncate(fd, 1 << 30)));
+    close(fd);
+    is_not(&b, "nobody", "user \"nobody\": ");
+    is(&b, "root", 0, 0);
+    box_end(&b);
+}
+
 int main(void)
 {
+    RUN(a_nul_is_the_end_of_a_line);
+    RUN(a_file_of_any_size_is_read_in_no_time);
     RUN(names_and_numbers);
     RUN(numbers_that_are_none);
     RUN(no_files_only_numbers);
