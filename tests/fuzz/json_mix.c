@@ -238,7 +238,8 @@ static void wrap(struct mixer *m, struct json_value *v)
 
 static void repeat(struct mixer *m, struct json_value *v)
 {
-    unsigned n = below(m, 4) ? 1 + below(m, 3) : below(m, 400);
+    unsigned most = below(m, 16) ? 400 : 6000;
+    unsigned n = below(m, 4) ? 1 + below(m, 3) : below(m, most);
 
     while (n--) {
         struct json_value *c = copy(m, v);

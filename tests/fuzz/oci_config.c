@@ -15,7 +15,6 @@
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/utf8.h"
 #include "fence/cgroup_int.h"
 #include "fence/mount.h"
 #include "json_mix.h"
@@ -26,69 +25,88 @@
 
 #define FILE_NAME "config.json"
 
-/* --- everything is where the tables say --- */
+/* --- everything is where the tables say, as the text has it --- */
 
 static uint64_t walk(uint64_t h, const struct json_shape *shape,
-                     const void *item);
+                     const void *item, const struct json_value *v);
 
-static uint64_t walk_text(uint64_t h, const char *text)
+static uint64_t walk_text(uint64_t h, const char *text,
+                          const struct json_value *v)
 {
-    size_t left = strlen(text);
+    FUZZ_CHECK(v->type == JSON_TYPE_STRING && !v->has_nul);
+    FUZZ_CHECK(!strcmp(text, v->text));
+    return hash64(h, text, strlen(text) + 1);
+}
 
-    h = hash64(h, text, left + 1);
-    while (left) {
-        unsigned n = utf8_length(text, left);
+/* The text again, out of what it was understood as. */
+static uint64_t walk_number(uint64_t h, const struct json_field *f,
+                            const void *at, const struct json_value *v)
+{
+    unsigned size = f->kind == JSON_NUMBERS ? 4 : f->size;
+    char text[24];
+    uint64_t n = 0;
 
-        FUZZ_CHECK(n);
-        text += n;
-        left -= n;
+    memcpy(&n, at, size);
+    if (f->is_signed)
+        snprintf(text, sizeof(text), "%lld", (long long)sign_extend(n, size));
+    else
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
+    FUZZ_CHECK(v->type == JSON_TYPE_NUMBER);
+    FUZZ_CHECK(!strcmp(text, v->text) || !strcmp(v->text, "-0"));
+    return hash64(h, &n, sizeof(n));
+}
+
+static uint64_t walk_strings(uint64_t h, const struct json_strings *s,
+                             const struct json_value *v)
+{
+    FUZZ_CHECK(s->item && s->count == v->count && !s->item[s->count]);
+    v = v->first;
+    for (unsigned i = 0; i < s->count; i++, v = v->next)
+        h = walk_text(h, s->item[i], v);
+    return h;
+}
+
+static uint64_t walk_item(uint64_t h, const struct json_field *f,
+                          const char *item, const struct json_value *v)
+{
+    const struct json_pair *pair = (const void *)item;
+    const char *key;
+
+    switch (f->kind) {
+    case JSON_NUMBERS:
+        return walk_number(h, f, item, v);
+    case JSON_ENUMS:
+        return hash64(h, item, 4);
+    case JSON_MAP:
+        FUZZ_CHECK(!strcmp(pair->key, v->key));
+        return walk_text(h, pair->value, v);
+    case JSON_DICT:
+        memcpy(&key, item + f->shape->key_at, sizeof(key));
+        FUZZ_CHECK(!strcmp(key, v->key));
+        return walk(h, f->shape, item, v);
+    default:
+        return walk(h, f->shape, item, v);
     }
-    return h;
-}
-
-static uint64_t walk_strings(uint64_t h, const struct json_strings *s)
-{
-    FUZZ_CHECK(s->item || !s->count);
-    FUZZ_CHECK(s->count <= JSON_VALUES_MAX);
-    for (unsigned i = 0; i < s->count; i++)
-        h = walk_text(h, s->item[i]);
-    FUZZ_CHECK(!s->item || !s->item[s->count]);
-    return h;
-}
-
-static size_t size_in_list(const struct json_field *f)
-{
-    return f->kind == JSON_MAP                                ? 16
-           : f->kind == JSON_NUMBERS || f->kind == JSON_ENUMS ? 4
-                                                              : f->shape->size;
 }
 
 static uint64_t walk_list(uint64_t h, const struct json_field *f,
-                          const struct json_array *list)
+                          const struct json_array *list,
+                          const struct json_value *v)
 {
+    size_t size = f->kind == JSON_MAP ? 16
+                  : f->kind == JSON_NUMBERS || f->kind == JSON_ENUMS
+                      ? 4
+                      : f->shape->size;
     const char *item = list->items;
 
-    FUZZ_CHECK(item || !list->count);
-    FUZZ_CHECK(list->count <= JSON_VALUES_MAX);
-    for (unsigned i = 0; i < list->count; i++, item += size_in_list(f)) {
-        const struct json_pair *pair = (const void *)item;
-        const char *key;
-
-        if (f->kind == JSON_MAP) {
-            h = walk_text(walk_text(h, pair->key), pair->value);
-            continue;
-        }
-        if (f->kind == JSON_DICT) {
-            memcpy(&key, item + f->shape->key_at, sizeof(key));
-            h = walk_text(h, key);
-        }
-        h = f->shape ? walk(h, f->shape, item) : hash64(h, item, 4);
-    }
+    FUZZ_CHECK(item && list->count == v->count);
+    for (v = v->first; v; v = v->next, item += size)
+        h = walk_item(h, f, item, v);
     return h;
 }
 
 static uint64_t walk_field(uint64_t h, const struct json_field *f,
-                           const void *at)
+                           const void *at, const struct json_value *v)
 {
     const void *p;
 
@@ -96,33 +114,60 @@ static uint64_t walk_field(uint64_t h, const struct json_field *f,
     case JSON_STRING:
     case JSON_OBJECT:
         memcpy(&p, at, sizeof(p));
-        FUZZ_CHECK(p || !f->required);
-        if (!p)
-            return h;
-        return f->shape ? walk(h, f->shape, p) : walk_text(h, p);
+        FUZZ_CHECK(p);
+        return f->shape ? walk(h, f->shape, p, v) : walk_text(h, p, v);
     case JSON_BOOL:
-        FUZZ_CHECK(*(const uint8_t *)at <= 1);
+        FUZZ_CHECK(v->type == JSON_TYPE_BOOL && *(const bool *)at == v->yes);
         return hash64(h, at, 1);
     case JSON_NUMBER:
+        return walk_number(h, f, at, v);
     case JSON_ENUM:
     case JSON_FLAGS:
         return hash64(h, at, f->size ? f->size : 4);
     case JSON_STRINGS:
-        return walk_strings(h, at);
+        return walk_strings(h, at, v);
     case JSON_INLINE:
-        return walk(h, f->shape, at);
+        return walk(h, f->shape, at, v);
     default:
-        return walk_list(h, f, at);
+        return walk_list(h, f, at, v);
     }
 }
 
-/* A hash of all of it. */
+/* A hash of all of it; v is where it was read from. */
 static uint64_t walk(uint64_t h, const struct json_shape *shape,
-                     const void *item)
+                     const void *item, const struct json_value *v)
 {
-    for (const struct json_field *f = shape->fields; f->name; f++)
-        h = walk_field(h, f, (const char *)item + f->at);
+    FUZZ_CHECK(v->type == JSON_TYPE_OBJECT);
+    for (const struct json_field *f = shape->fields; f->name; f++) {
+        const struct json_value *w = json_get(v, f->name);
+        const char *at = (const char *)item + f->at;
+        bool there = w && w->type != JSON_TYPE_NULL;
+        const void *p;
+
+        if (f->has)
+            FUZZ_CHECK(there ==
+                       !!(*(const unsigned *)((const char *)item + f->has_at) &
+                          f->has));
+        if (there)
+            h = walk_field(h, f, at, w);
+        else
+            FUZZ_CHECK(!f->required);
+        if (!there && (f->kind == JSON_STRING || f->kind == JSON_OBJECT)) {
+            memcpy(&p, at, sizeof(p));
+            FUZZ_CHECK(!p);
+        }
+    }
     return h;
+}
+
+static uint64_t walk_all(struct arena *a, const char *text, size_t len,
+                         const struct json_shape *shape, const void *item)
+{
+    struct error err = {0};
+    const struct json_value *v = json_parse(a, text, len, "", &err);
+
+    FUZZ_CHECK(v);
+    return walk(1, shape, item, v);
 }
 
 /* --- refused --- */
@@ -257,8 +302,8 @@ static void check_mounts(const struct spec *s, struct arena *a)
         check_idmaps(&m[i].gid_mappings);
         if (mount_parse(a, m[i].options.item, m[i].options.count, &o, &err))
             FUZZ_CHECK(json_mix_good_line(&err));
-        else if (o.data)
-            walk_text(0, o.data);
+        else
+            FUZZ_CHECK(!o.data || strlen(o.data) < JSON_TEXT_MAX);
     }
 }
 
@@ -358,7 +403,7 @@ static struct answer as_config(const char *text, size_t len)
     if (r.e) {
         check_refusal(&r.err, r.e, &spec_shape);
     } else {
-        r.hash = walk(1, &spec_shape, &spec);
+        r.hash = walk_all(&a, text, len, &spec_shape, &spec);
         check_spec(&spec, &a);
     }
     arena_free(&a);
@@ -379,7 +424,7 @@ static void as_process(const char *text, size_t len)
         FUZZ_CHECK(json_mix_good_line(&err) &&
                    !strncmp(err.msg, "process.", 8));
     } else {
-        walk(1, &spec_process_shape, &p);
+        walk_all(&a, text, len, &spec_process_shape, &p);
         check_process(&p);
     }
     arena_free(&a);
@@ -399,7 +444,7 @@ static void as_resources(const char *text, size_t len)
         FUZZ_CHECK(json_mix_good_line(&err) &&
                    !strncmp(err.msg, "linux.resources.", 16));
     } else {
-        walk(1, &spec_resources_shape, &l);
+        walk_all(&a, text, len, &spec_resources_shape, &l);
         check_limits(&l);
     }
     arena_free(&a);
