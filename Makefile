@@ -25,8 +25,7 @@ LIBS    := -lZydis -lZycore -lzstd -lz -llzma -llz4 -ljson-c -lslirp -luring -lm
 
 SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
 ASM := $(sort $(wildcard src/*/*/*.S))
-OBJ := $(filter-out $(BUILD)/obj/cmd/oci_only.o $(BUILD)/obj/cmd/oci_musl.o, \
-    $(SRC:src/%.c=$(BUILD)/obj/%.o)) \
+OBJ := $(filter-out $(BUILD)/obj/cmd/oci_only.o,$(SRC:src/%.c=$(BUILD)/obj/%.o)) \
     $(ASM:src/%.S=$(BUILD)/obj/%.o)
 # Everything but main(), for tests to link with.
 LIB_OBJ := $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJ))
@@ -40,8 +39,7 @@ OCI_STATIC := $(if $(SAN_$(MODE)),,-static)
 MUSL := $(if $(SAN_$(MODE)),,$(shell command -v musl-gcc))
 ARCH := $(shell $(CC) -print-multiarch)
 MUSL_FLAGS := -idirafter /usr/include -idirafter /usr/include/$(ARCH)
-MUSL_OBJ := $(OCI_OBJ:$(BUILD)/obj/%=$(BUILD)/musl/%) \
-    $(BUILD)/musl/cmd/oci_musl.o
+MUSL_OBJ := $(OCI_OBJ:$(BUILD)/obj/%=$(BUILD)/musl/%)
 TEST_SRC := $(sort $(wildcard tests/unit/*.c))
 TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_LIB := fuzz world tree message json_mix
@@ -68,11 +66,10 @@ $(BUILD)/ringfence: $(OBJ)
 # Unused parts of fence/ and base/ are left out: it is loaded for each step.
 ifneq ($(MUSL),)
 $(BUILD)/ringfence-oci: $(MUSL_OBJ)
-	$(MUSL) -static -Wl,--gc-sections -o $@ $^ \
-	    $(shell $(CC) -print-file-name=libjson-c.a)
+	$(MUSL) -static -Wl,--gc-sections -o $@ $^
 else
 $(BUILD)/ringfence-oci: $(OCI_OBJ)
-	$(CC) $(LDFLAGS) $(OCI_STATIC) -Wl,--gc-sections -o $@ $^ -ljson-c -lm
+	$(CC) $(LDFLAGS) $(OCI_STATIC) -Wl,--gc-sections -o $@ $^
 endif
 
 $(BUILD)/musl/%.o: src/%.c

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/utf8.h"
 
+#include <string.h>
+
 /* By the first byte, as far as that tells. */
 static unsigned expected(unsigned char first)
 {
@@ -26,4 +28,13 @@ unsigned utf8_length(const char *text, size_t left)
         (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
         return 0;
     return n;
+}
+
+bool utf8_is(const char *text)
+{
+    size_t left = strlen(text), n = 1;
+
+    for (; left && n; text += n, left -= n)
+        n = utf8_length(text, left);
+    return !left;
 }

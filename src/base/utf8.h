@@ -11,3 +11,5 @@
  * is none: cut, longer than need be, half of a pair, or beyond the last one.
  */
 unsigned utf8_length(const char *text, size_t left);
+/* Is all of the text? */
+bool utf8_is(const char *text);

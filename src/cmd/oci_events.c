@@ -4,7 +4,6 @@
  * that runc gave them.
  */
 #include <errno.h>
-#include <json-c/json.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 
 #include "cmd/oci_int.h"
 #include "fence/cgroup_stats.h"
+#include "oci/json_build.h"
 
 /* clang-format off */
 const struct option_spec oci_events_options[] = {
@@ -23,60 +23,53 @@ const struct option_spec oci_events_options[] = {
 };
 /* clang-format on */
 
-static void put(json_object *o, const char *key, json_object *v)
+/* An object that is being made, and where. */
+struct object {
+    struct arena *a;
+    struct json_value *v;
+};
+
+static void put_number(struct object o, const char *key, uint64_t v)
 {
-    json_object_object_add(o, key, v);
+    json_put(o.v, key, json_new_uint(o.a, v));
 }
 
-static void put_number(json_object *o, const char *key, uint64_t v)
+static struct object sub(struct object o, const char *key)
 {
-    put(o, key, json_object_new_uint64(v));
+    return (struct object){o.a, json_put_object(o.a, o.v, key)};
 }
 
-static json_object *sub(json_object *o, const char *key)
-{
-    json_object *v = json_object_new_object();
-
-    put(o, key, v);
-    return v;
-}
-
-static void put_list(json_object *o, const char *key, const uint64_t *v,
+static void put_list(struct object o, const char *key, const uint64_t *v,
                      unsigned n)
 {
-    json_object *l;
     unsigned i;
 
-    if (!n || !v)
-        return;
-    l = json_object_new_array();
-    for (i = 0; i < n; i++)
-        json_object_array_add(l, json_object_new_uint64(v[i]));
-    put(o, key, l);
+    for (i = 0; v && i < n; i++)
+        json_add(json_put_array(o.a, o.v, key), json_new_uint(o.a, v[i]));
 }
 
-static void put_pressure(json_object *o, const struct cgroup_pressure *p)
+static void put_stalls(struct object psi, const char *key,
+                       const struct cgroup_stalls *s)
 {
-    json_object *psi, *s;
+    struct object o = sub(psi, key);
 
+    json_put(o.v, "avg10", json_new_decimal(o.a, s->avg10));
+    json_put(o.v, "avg60", json_new_decimal(o.a, s->avg60));
+    json_put(o.v, "avg300", json_new_decimal(o.a, s->avg300));
+    put_number(o, "total", s->total);
+}
+
+static void put_pressure(struct object o, const struct cgroup_pressure *p)
+{
     if (!p->has)
         return;
-    psi = sub(o, "psi");
-    s = sub(psi, "some");
-    put(s, "avg10", json_object_new_double(p->some.avg10));
-    put(s, "avg60", json_object_new_double(p->some.avg60));
-    put(s, "avg300", json_object_new_double(p->some.avg300));
-    put_number(s, "total", p->some.total);
-    s = sub(psi, "full");
-    put(s, "avg10", json_object_new_double(p->full.avg10));
-    put(s, "avg60", json_object_new_double(p->full.avg60));
-    put(s, "avg300", json_object_new_double(p->full.avg300));
-    put_number(s, "total", p->full.total);
+    put_stalls(sub(o, "psi"), "some", &p->some);
+    put_stalls(sub(o, "psi"), "full", &p->full);
 }
 
-static void put_cpu(json_object *data, const struct cgroup_stats_cpu *c)
+static void put_cpu(struct object data, const struct cgroup_stats_cpu *c)
 {
-    json_object *cpu = sub(data, "cpu"), *o = sub(cpu, "usage");
+    struct object cpu = sub(data, "cpu"), o = sub(cpu, "usage");
 
     put_number(o, "total", c->usage);
     put_list(o, "percpu", c->percpu, c->cpus);
@@ -94,7 +87,7 @@ static void put_cpu(json_object *data, const struct cgroup_stats_cpu *c)
     put_pressure(cpu, &c->pressure);
 }
 
-static void put_usage(json_object *o, const char *key,
+static void put_usage(struct object o, const char *key,
                       const struct cgroup_usage *u)
 {
     o = sub(o, key);
@@ -104,9 +97,9 @@ static void put_usage(json_object *o, const char *key,
     put_number(o, "failcnt", u->failcnt);
 }
 
-static void put_memory(json_object *data, const struct cgroup_stats_memory *m)
+static void put_memory(struct object data, const struct cgroup_stats_memory *m)
 {
-    json_object *o = sub(data, "memory"), *raw;
+    struct object o = sub(data, "memory"), raw;
     unsigned i;
 
     put_number(o, "cache", m->cache);
@@ -120,36 +113,36 @@ static void put_memory(json_object *data, const struct cgroup_stats_memory *m)
     put_pressure(o, &m->pressure);
 }
 
-static void put_io(json_object *data, const struct cgroup_stats_io *io)
+static void put_io(struct object data, const struct cgroup_stats_io *io)
 {
     static const char *const names[CGROUP_IO_LISTS] = {
         "ioServiceBytesRecursive", "ioServicedRecursive", "ioQueueRecursive",
         "ioServiceTimeRecursive",  "ioWaitTimeRecursive", "ioMergedRecursive",
         "ioTimeRecursive",         "sectorsRecursive",
     };
-    json_object *o = sub(data, "blkio"), *l, *x;
+    struct object o = sub(data, "blkio"), x = {.a = o.a};
+    struct json_value *l;
     unsigned k, i;
 
     for (k = 0; k < CGROUP_IO_LISTS; k++) {
-        l = json_object_new_array();
+        l = json_put_array(o.a, o.v, names[k]);
         for (i = 0; i < io->list[k].count; i++) {
             const struct cgroup_io_entry *e = &io->list[k].entry[i];
 
-            x = json_object_new_object();
+            x.v = json_new_object(x.a);
             put_number(x, "major", e->major);
             put_number(x, "minor", e->minor);
-            put(x, "op", json_object_new_string(e->op));
+            json_put(x.v, "op", json_new_text(x.a, e->op));
             put_number(x, "value", e->value);
-            json_object_array_add(l, x);
+            json_add(l, x.v);
         }
-        put(o, names[k], l);
     }
     put_pressure(o, &io->pressure);
 }
 
-static json_object *stats_json(const struct cgroup_stats *s)
+static void put_stats(struct object data, const struct cgroup_stats *s)
 {
-    json_object *data = json_object_new_object(), *o;
+    struct object o;
     unsigned i;
 
     put_cpu(data, &s->cpu);
@@ -161,21 +154,22 @@ static json_object *stats_json(const struct cgroup_stats *s)
     o = sub(data, "hugetlb");
     for (i = 0; i < s->hugetlbs; i++)
         put_usage(o, s->hugetlb[i].page_size, &s->hugetlb[i].use);
-    return data;
 }
 
-/* One line. data: owned from here on; or NULL. */
-static void print_event(const char *id, const char *type, json_object *data)
+/* One line; stats: or NULL. */
+static void print_event(const char *id, const char *type,
+                        const struct cgroup_stats *stats)
 {
-    json_object *o = json_object_new_object();
+    struct arena a = {0};
+    struct object o = {&a, json_new_object(&a)};
 
-    put(o, "type", json_object_new_string(type));
-    put(o, "id", json_object_new_string(id));
-    if (data)
-        put(o, "data", data);
-    puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_put(o.v, "type", json_new_text(&a, type));
+    json_put(o.v, "id", json_new_text(&a, id));
+    if (stats)
+        put_stats(sub(o, "data"), stats);
+    puts(json_print(&a, o.v, false));
     fflush(stdout);
-    json_object_put(o);
+    arena_free(&a);
 }
 
 static int print_stats(struct container *c, struct error *err)
@@ -184,7 +178,7 @@ static int print_stats(struct container *c, struct error *err)
     int e = cgroup_stats_read(&c->cgroup, &s, err);
 
     if (!e)
-        print_event(c->id, "stats", stats_json(&s));
+        print_event(c->id, "stats", &s);
     cgroup_stats_free(&s);
     return e;
 }

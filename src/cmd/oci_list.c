@@ -4,7 +4,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "cmd/oci_int.h"
+#include "oci/json_build.h"
 
 /* clang-format off */
 const struct option_spec oci_list_options[] = {
@@ -52,15 +52,29 @@ int oci_state(const struct oci_call *call, struct error *err)
     return e;
 }
 
+/* `all`, in its own arena, outlives the container's. */
+struct list {
+    struct arena arena;
+    struct json_value *all;
+};
+
+static void list_json(struct list *l, struct container *c, enum state_status s)
+{
+    char *text = json_print(&l->arena, oci_state_json(c, s), false);
+    struct error err;
+
+    json_add(l->all, json_parse(&l->arena, text, strlen(text), "state", &err));
+}
+
 static void list_row(struct container *c, const struct oci_list_args *a,
-                     json_object *all)
+                     struct list *l)
 {
     enum state_status s = oci_state_status(c);
 
     if (a->quiet)
         puts(c->id);
     else if (is_json(a->format))
-        json_object_array_add(all, json_tokener_parse(oci_state_text(c, s)));
+        list_json(l, c, s);
     else
         printf("%-24s %-8d %-8s %-40s %-30s %s\n", c->id,
                s == STATE_STOPPED ? 0 : c->state.pid, oci_state_status_name(s),
@@ -69,13 +83,13 @@ static void list_row(struct container *c, const struct oci_list_args *a,
 
 /* One that ends meanwhile, or was never finished, is no reason to stop. */
 static void list_one(const char *root, const char *id,
-                     const struct oci_list_args *a, json_object *all)
+                     const struct oci_list_args *a, struct list *l)
 {
     struct container c = {0};
     struct error err;
 
     if (!oci_state_open(&c, root, id, false, &err))
-        list_row(&c, a, all);
+        list_row(&c, a, l);
     else if (err.code != ENOENT && err.code != ENOTDIR)
         fprintf(stderr, "ringfence: %s\n", err.msg);
     oci_state_close(&c);
@@ -84,13 +98,13 @@ static void list_one(const char *root, const char *id,
 int oci_list(const struct oci_call *call, struct error *err)
 {
     const struct oci_list_args *a = call->options;
-    struct arena arena = {0};
+    struct list l = {0};
     const char *root =
-        call->g->root ? call->g->root : oci_state_root_default(&arena);
-    json_object *all = json_object_new_array();
+        call->g->root ? call->g->root : oci_state_root_default(&l.arena);
     struct dirent **f = NULL;
     int e = check_format(a->format, err), n = 0, i;
 
+    l.all = json_new_array(&l.arena);
     if (!e)
         n = scandir(root, &f, NULL, alphasort);
     if (!e && n < 0 && errno != ENOENT)
@@ -100,15 +114,13 @@ int oci_list(const struct oci_call *call, struct error *err)
                "BUNDLE", "CREATED", "OWNER");
     for (i = 0; i < n; i++) {
         if (!e && f[i]->d_name[0] != '.')
-            list_one(root, f[i]->d_name, a, all);
+            list_one(root, f[i]->d_name, a, &l);
         free(f[i]);
     }
     free(f);
     if (!e && is_json(a->format) && !a->quiet)
-        puts(json_object_to_json_string_ext(
-            all, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(all);
-    arena_free(&arena);
+        puts(json_print(&l.arena, l.all, true));
+    arena_free(&l.arena);
     return e;
 }
 

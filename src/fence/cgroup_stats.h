@@ -10,12 +10,14 @@
 #include "fence/cgroup.h"
 
 /* Pressure (PSI): percent of time in 10, 60, 300 s; microseconds in all. */
+struct cgroup_stalls {
+    double avg10, avg60, avg300;
+    uint64_t total;
+};
+
 struct cgroup_pressure {
     bool has;
-    struct {
-        double avg10, avg60, avg300;
-        uint64_t total;
-    } some, full;
+    struct cgroup_stalls some, full;
 };
 
 struct cgroup_stats_cpu {

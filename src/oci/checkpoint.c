@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,7 +19,7 @@
 #include "fence/path.h"
 #include "oci/create_int.h"
 #include "oci/criu.h"
-#include "oci/json_value.h"
+#include "oci/json_build.h"
 #include "oci/rootfs_int.h"
 
 #define DESCRIPTORS "descriptors.json" /* runc's name for the same thing */
@@ -214,7 +213,8 @@ static void close_folders(struct cr *r)
 /* What they are at the checkpoint: pipes get others in their place later. */
 static int save_descriptors(struct cr *r, struct error *err)
 {
-    json_object *list = json_object_new_array();
+    struct arena *a = &r->c->arena;
+    struct json_value *list = json_new_array(a);
     char path[40], goal[256];
     const char *text;
     int fd, i, e = 0;
@@ -224,16 +224,15 @@ static int save_descriptors(struct cr *r, struct error *err)
         snprintf(path, sizeof(path), "/proc/%d/fd/%d", r->c->state.pid, i);
         n = readlink(path, goal, sizeof(goal) - 1);
         goal[MAX(n, 0)] = 0;
-        json_object_array_add(list, json_object_new_string(goal));
+        json_add(list, json_new_text(a, arena_strdup(a, goal)));
     }
-    text = json_object_to_json_string_ext(list, 0);
+    text = json_print(a, list, false);
     fd = openat(r->o.images_dir, DESCRIPTORS,
                 O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 || fd_write(fd, text, strlen(text)))
         e = error_set(err, errno, "%s: %s", DESCRIPTORS, strerror(errno));
     if (fd >= 0)
         close(fd);
-    json_object_put(list);
     return e;
 }
 

@@ -25,21 +25,31 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "oci/create_int.h"
 #include "oci/sync.h"
 
 /* --- reading --- */
 
-static int find_bundle(struct making *m, struct error *err)
+/* As an absolute one without links, which the state has: so it is UTF-8. */
+static int path_find(struct making *m, const char *what, const char *path,
+                     const char **out, struct error *err)
 {
-    const char *path = m->o->bundle ? m->o->bundle : ".";
     char *real = realpath(path, NULL);
 
     if (!real)
-        return error_set(err, errno, "bundle %s: %s", path, strerror(errno));
-    m->bundle = arena_strdup(&m->c.arena, real);
+        return error_set(err, errno, "%s %s: %s", what, path, strerror(errno));
+    *out = arena_strdup(&m->c.arena, real);
     free(real);
-    return 0;
+    return utf8_is(*out)
+               ? 0
+               : error_set(err, EILSEQ, "%s %s: is not UTF-8", what, *out);
+}
+
+static int find_bundle(struct making *m, struct error *err)
+{
+    return path_find(m, "bundle", m->o->bundle ? m->o->bundle : ".", &m->bundle,
+                     err);
 }
 
 static int read_config(struct making *m, struct error *err)
@@ -66,17 +76,10 @@ static int read_config(struct making *m, struct error *err)
 static int find_rootfs(struct making *m, struct error *err)
 {
     const char *path = m->spec.root.path;
-    char *real;
 
     if (path[0] != '/')
         path = arena_printf(&m->c.arena, "%s/%s", m->bundle, path);
-    real = realpath(path, NULL);
-    if (!real)
-        return error_set(err, errno, "root.path: %s: %s", path,
-                         strerror(errno));
-    m->l.rootfs = arena_strdup(&m->c.arena, real);
-    free(real);
-    return 0;
+    return path_find(m, "root.path:", path, &m->l.rootfs, err);
 }
 
 /* An annotation of crun's users: rather no container than half a filter. */

@@ -1,99 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/features.h"
 
-#include <json-c/json.h>
-
 #include "fence/caps.h"
 #include "fence/mount.h"
 #include "fence/seccomp.h"
+#include "oci/json_build.h"
 #include "oci/spec.h"
 
-static void put(json_object *o, const char *key, json_object *value)
+static struct json_value *names(struct arena *a,
+                                const char *(*name)(unsigned i))
 {
-    json_object_object_add(o, key, value);
-}
-
-static json_object *text(const char *s)
-{
-    return json_object_new_string(s);
-}
-
-static json_object *yes(bool v)
-{
-    return json_object_new_boolean(v);
-}
-
-static json_object *names(const char *(*name)(unsigned i))
-{
-    json_object *list = json_object_new_array();
+    struct json_value *list = json_new_array(a);
     const char *s;
     unsigned i;
 
     for (i = 0; (s = name(i)); i++)
-        json_object_array_add(list, text(s));
+        json_add(list, json_new_text(a, s));
     return list;
 }
 
-static json_object *words(const char *const *w)
+static struct json_value *enabled(struct arena *a, bool v)
 {
-    json_object *list = json_object_new_array();
+    struct json_value *o = json_new_object(a);
 
-    for (; *w; w++)
-        json_object_array_add(list, text(*w));
-    return list;
-}
-
-static json_object *enabled(bool v)
-{
-    json_object *o = json_object_new_object();
-
-    put(o, "enabled", yes(v));
+    json_put(o, "enabled", json_new_bool(a, v));
     return o;
 }
 
-static json_object *seccomp(void)
+static struct json_value *seccomp(struct arena *a)
 {
-    json_object *o = json_object_new_object();
-    json_object *flags = json_object_new_array();
+    struct json_value *o = json_new_object(a);
+    struct json_value *flags = json_new_array(a);
     unsigned known = seccomp_flags_supported(), bit, i;
 
-    put(o, "enabled", yes(seccomp_supported()));
-    put(o, "actions", names(seccomp_action_name));
-    put(o, "operators", names(seccomp_op_name));
-    put(o, "archs", names(seccomp_arch_name));
-    put(o, "knownFlags", names(seccomp_flag_name));
+    json_put(o, "enabled", json_new_bool(a, seccomp_supported()));
+    json_put(o, "actions", names(a, seccomp_action_name));
+    json_put(o, "operators", names(a, seccomp_op_name));
+    json_put(o, "archs", names(a, seccomp_arch_name));
+    json_put(o, "knownFlags", names(a, seccomp_flag_name));
     for (i = 0; seccomp_flag_name(i); i++)
         if (seccomp_flag_find(seccomp_flag_name(i), &bit) &&
             (bit & known) == bit)
-            json_object_array_add(flags, text(seccomp_flag_name(i)));
-    put(o, "supportedFlags", flags);
+            json_add(flags, json_new_text(a, seccomp_flag_name(i)));
+    json_put(o, "supportedFlags", flags);
     return o;
 }
 
-static json_object *linux_features(void)
+static struct json_value *linux_features(struct arena *a)
 {
     static const char *const namespaces[] = {"cgroup",  "ipc", "mount",
                                              "network", "pid", "time",
                                              "user",    "uts", NULL};
-    json_object *o = json_object_new_object();
-    json_object *cgroup = json_object_new_object();
-    json_object *mounts = json_object_new_object();
+    struct json_value *o = json_new_object(a);
+    struct json_value *cgroup = json_new_object(a);
+    struct json_value *mounts = json_new_object(a);
 
-    put(o, "namespaces", words(namespaces));
-    put(o, "capabilities", names(caps_name));
-    put(cgroup, "v1", yes(true));
-    put(cgroup, "v2", yes(true));
-    put(cgroup, "systemd", yes(false));
-    put(cgroup, "systemdUser", yes(false));
-    put(cgroup, "rdma", yes(true));
-    put(o, "cgroup", cgroup);
-    put(o, "seccomp", seccomp());
-    put(o, "apparmor", enabled(true));
-    put(o, "selinux", enabled(true));
-    put(o, "intelRdt", enabled(false));
-    put(o, "netDevices", enabled(false));
-    put(mounts, "idmap", enabled(true));
-    put(o, "mountExtensions", mounts);
+    json_put(o, "namespaces", json_new_texts(a, namespaces));
+    json_put(o, "capabilities", names(a, caps_name));
+    json_put(cgroup, "v1", json_new_bool(a, true));
+    json_put(cgroup, "v2", json_new_bool(a, true));
+    json_put(cgroup, "systemd", json_new_bool(a, false));
+    json_put(cgroup, "systemdUser", json_new_bool(a, false));
+    json_put(cgroup, "rdma", json_new_bool(a, true));
+    json_put(o, "cgroup", cgroup);
+    json_put(o, "seccomp", seccomp(a));
+    json_put(o, "apparmor", enabled(a, true));
+    json_put(o, "selinux", enabled(a, true));
+    json_put(o, "intelRdt", enabled(a, false));
+    json_put(o, "netDevices", enabled(a, false));
+    json_put(mounts, "idmap", enabled(a, true));
+    json_put(o, "mountExtensions", mounts);
     return o;
 }
 
@@ -108,18 +84,14 @@ char *features_text(struct arena *a)
                                         NULL};
     /* What those say counts for more than they who pass them on may know. */
     static const char *const unsafe[] = {"run.oci.", NULL};
-    json_object *o = json_object_new_object();
-    char *out;
+    struct json_value *o = json_new_object(a);
 
-    put(o, "ociVersionMin", text(SPEC_VERSION_MIN));
-    put(o, "ociVersionMax", text(SPEC_VERSION));
-    put(o, "hooks", words(hooks));
-    put(o, "mountOptions", names(mount_option_name));
-    put(o, "linux", linux_features());
-    put(o, "potentiallyUnsafeConfigAnnotations", words(unsafe));
-    out = arena_strdup(
-        a, json_object_to_json_string_ext(
-               o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(o);
-    return out;
+    json_put(o, "ociVersionMin", json_new_text(a, SPEC_VERSION_MIN));
+    json_put(o, "ociVersionMax", json_new_text(a, SPEC_VERSION));
+    json_put(o, "hooks", json_new_texts(a, hooks));
+    json_put(o, "mountOptions", names(a, mount_option_name));
+    json_put(o, "linux", linux_features(a));
+    json_put(o, "potentiallyUnsafeConfigAnnotations",
+             json_new_texts(a, unsafe));
+    return json_print(a, o, true);
 }

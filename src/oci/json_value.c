@@ -386,13 +386,12 @@ static void report(const struct parser *p, const char *what, struct error *err)
               (size_t)(p->at - p->start));
 }
 
-const struct json_value *json_parse(struct arena *a, const char *text,
-                                    size_t len, const char *what,
-                                    struct error *err)
+struct json_value *json_parse(struct arena *a, const char *text, size_t len,
+                              const char *what, struct error *err)
 {
     struct parser p = {
         .arena = a, .start = text, .at = text, .end = text + len};
-    const struct json_value *v;
+    struct json_value *v;
 
     skip_space(&p);
     v = parse_value(&p);

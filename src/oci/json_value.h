@@ -46,9 +46,8 @@ struct json_value {
  * NULL with an error that says what is wrong, and where: `what` names the
  * file. -EINVAL; -E2BIG for more than can be.
  */
-const struct json_value *json_parse(struct arena *a, const char *text,
-                                    size_t len, const char *what,
-                                    struct error *err);
+struct json_value *json_parse(struct arena *a, const char *text, size_t len,
+                              const char *what, struct error *err);
 /* An object's member; NULL: there is none. */
 const struct json_value *json_get(const struct json_value *object,
                                   const char *key);

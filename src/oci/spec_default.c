@@ -2,7 +2,6 @@
 #include "oci/spec_default.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 
 #include "fence/caps.h"
 #include "fence/seccomp.h"
+#include "oci/json_build.h"
 #include "oci/spec.h"
 
 #define CPU_PERIOD 100000 /* us */
@@ -67,44 +67,55 @@ static const char *const docker_caps[] = {
 static const char *const spec_caps_few[] = {"CAP_AUDIT_WRITE", "CAP_KILL",
                                             "CAP_NET_BIND_SERVICE", NULL};
 
-static void put(json_object *o, const char *key, json_object *value)
+/* An object that is being made, and where. */
+struct object {
+    struct arena *a;
+    struct json_value *v;
+};
+
+static struct object get(struct object o, const char *key)
 {
-    json_object_object_add(o, key, value);
+    return (struct object){o.a, json_put_object(o.a, o.v, key)};
 }
 
-static json_object *text(const char *s)
+static void put_text(struct object o, const char *key, const char *text)
 {
-    return json_object_new_string(s);
+    json_put(o.v, key, json_new_text(o.a, text));
 }
 
-static json_object *get(json_object *o, const char *key)
+static void put_int(struct object o, const char *key, int64_t v)
 {
-    json_object *v = json_object_object_get(o, key);
-
-    if (!v) {
-        v = json_object_new_object();
-        put(o, key, v);
-    }
-    return v;
+    json_put(o.v, key, json_new_int(o.a, v));
 }
 
-static json_object *list_of(const char *const *words)
+static void put_bool(struct object o, const char *key, bool yes)
 {
-    json_object *l = json_object_new_array();
-
-    for (; words && *words; words++)
-        json_object_array_add(l, text(*words));
-    return l;
+    json_put(o.v, key, json_new_bool(o.a, yes));
 }
 
-static void put_caps(json_object *process, const struct spec_wish *w)
+static void put_texts(struct object o, const char *key,
+                      const char *const *words)
+{
+    json_put(o.v, key, json_new_texts(o.a, words));
+}
+
+/* One more object at the end of a list. */
+static struct object add(struct object o, const char *list)
+{
+    struct object item = {o.a, json_new_object(o.a)};
+
+    json_add(json_put_array(o.a, o.v, list), item.v);
+    return item;
+}
+
+static void put_caps(struct object process, const struct spec_wish *w)
 {
     const char *const *caps = w->docker ? docker_caps : spec_caps_few;
-    json_object *o = get(process, "capabilities");
+    struct object o = get(process, "capabilities");
 
-    put(o, "bounding", list_of(caps));
-    put(o, "effective", list_of(caps));
-    put(o, "permitted", list_of(caps));
+    put_texts(o, "bounding", caps);
+    put_texts(o, "effective", caps);
+    put_texts(o, "permitted", caps);
 }
 
 static bool has_name(const char *const *env, const char *name)
@@ -115,94 +126,83 @@ static bool has_name(const char *const *env, const char *name)
     return false;
 }
 
-static void put_process(json_object *o, const struct spec_wish *w)
+static void put_process(struct object o, const struct spec_wish *w)
 {
     static const char *const sh[] = {"sh", NULL};
-    json_object *process = get(o, "process"), *user = get(process, "user");
-    json_object *env = list_of(w->env);
+    struct object process = get(o, "process"), user = get(process, "user");
 
-    put(user, "uid", json_object_new_int64(w->uid));
-    put(user, "gid", json_object_new_int64(w->gid));
-    put(process, "terminal", json_object_new_boolean(w->terminal));
-    put(process, "args", list_of(w->args ? w->args : sh));
-    put(process, "cwd", text(w->cwd ? w->cwd : "/"));
+    put_int(user, "uid", w->uid);
+    put_int(user, "gid", w->gid);
+    put_bool(process, "terminal", w->terminal);
+    put_texts(process, "args", w->args ? w->args : sh);
+    put_text(process, "cwd", w->cwd ? w->cwd : "/");
+    put_texts(process, "env", w->env);
     if (!has_name(w->env, "PATH="))
-        json_object_array_add(
-            env, text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
-                      "/sbin:/bin"));
-    put(process, "env", env);
+        json_add(json_put_array(o.a, process.v, "env"),
+                 json_new_text(o.a, "PATH=/usr/local/sbin:/usr/local/bin:"
+                                    "/usr/sbin:/usr/bin:/sbin:/bin"));
     put_caps(process, w);
 }
 
-static void add_namespace(json_object *linux_, const char *type)
+static void add_namespace(struct object linux_, const char *type)
 {
-    json_object *n = json_object_new_object();
-
-    put(n, "type", text(type));
-    json_object_array_add(get(linux_, "namespaces"), n);
+    put_text(add(linux_, "namespaces"), "type", type);
 }
 
-static void put_map(json_object *linux_, const char *name, uint32_t host)
+static void put_map(struct object linux_, const char *name, uint32_t host)
 {
-    json_object *l = json_object_new_array(), *m = json_object_new_object();
+    struct object m = add(linux_, name);
 
-    put(m, "containerID", json_object_new_int(0));
-    put(m, "hostID", json_object_new_int64(host));
-    put(m, "size", json_object_new_int(1));
-    json_object_array_add(l, m);
-    put(linux_, name, l);
+    put_int(m, "containerID", 0);
+    put_int(m, "hostID", host);
+    put_int(m, "size", 1);
 }
 
 /* A user maps himself; cgroups are for those who were given some. */
-static void make_rootless(json_object *o, json_object *linux_)
+static void make_rootless(struct object o, struct object linux_)
 {
-    json_object *mounts = get(o, "mounts");
-    size_t i, n = json_object_array_length(mounts);
+    struct json_value *mounts = json_put_array(o.a, o.v, "mounts"), *m, *next;
 
     add_namespace(linux_, "user");
     put_map(linux_, "uidMappings", geteuid());
     put_map(linux_, "gidMappings", getegid());
-    for (i = 0; i < n; i++) {
-        json_object *m = json_object_array_get_idx(mounts, i);
-        const char *type =
-            json_object_get_string(json_object_object_get(m, "type"));
-
-        if (!strcmp(type, "cgroup")) {
-            json_object_array_del_idx(mounts, i--, 1);
-            n--;
-        }
+    m = mounts->first;
+    mounts->first = NULL;
+    mounts->count = 0;
+    for (; m; m = next) {
+        next = m->next;
+        m->next = NULL;
+        if (strcmp(json_get(m, "type")->text, "cgroup"))
+            json_add(mounts, m);
     }
-    json_object_object_del(linux_, "resources");
+    json_drop(linux_.v, "resources");
 }
 
-static void put_limits(json_object *linux_, const struct spec_wish *w)
+static void put_limits(struct object linux_, const struct spec_wish *w)
 {
-    json_object *r;
+    struct object r;
 
     if (!w->memory && !(w->cpus > 0) && !w->pids)
         return;
     r = get(linux_, "resources");
     if (w->memory) {
-        put(get(r, "memory"), "limit",
-            json_object_new_int64((int64_t)w->memory));
-        put(get(r, "memory"), "swap",
-            json_object_new_int64((int64_t)w->memory));
+        put_int(get(r, "memory"), "limit", (int64_t)w->memory);
+        put_int(get(r, "memory"), "swap", (int64_t)w->memory);
     }
     if (w->cpus > 0) {
-        put(get(r, "cpu"), "quota",
-            json_object_new_int64((int64_t)(w->cpus * CPU_PERIOD)));
-        put(get(r, "cpu"), "period", json_object_new_int64(CPU_PERIOD));
+        put_int(get(r, "cpu"), "quota", (int64_t)(w->cpus * CPU_PERIOD));
+        put_int(get(r, "cpu"), "period", CPU_PERIOD);
     }
     if (w->pids)
-        put(get(r, "pids"), "limit", json_object_new_int64(w->pids));
+        put_int(get(r, "pids"), "limit", w->pids);
 }
 
-static int put_bind(struct arena *a, json_object *mounts, const char *bind,
-                    struct error *err)
+static int put_bind(struct object o, const char *bind, struct error *err)
 {
-    char *copy = arena_strdup(a, bind), *dir = strchr(copy, ':'), *more, *word;
-    json_object *m, *options;
+    char *copy = arena_strdup(o.a, bind), *dir = strchr(copy, ':'), *more;
     char real[PATH_MAX];
+    const char *word;
+    struct object m;
 
     if (!dir || !dir[1] || dir[1] == ':')
         return error_set(err, EINVAL, "--bind %s: give HOST:DIR", bind);
@@ -212,16 +212,12 @@ static int put_bind(struct arena *a, json_object *mounts, const char *bind,
         *more++ = 0;
     if (!realpath(copy, real))
         return error_set(err, errno, "--bind %s: %s", copy, strerror(errno));
-    m = json_object_new_object();
-    put(m, "destination", text(dir));
-    put(m, "type", text("bind"));
-    put(m, "source", text(real));
-    options = json_object_new_array();
-    json_object_array_add(options, text("rbind"));
-    while ((word = strsep(&more, ",")))
-        json_object_array_add(options, text(word));
-    put(m, "options", options);
-    json_object_array_add(mounts, m);
+    m = add(o, "mounts");
+    put_text(m, "destination", dir);
+    put_text(m, "type", "bind");
+    put_text(m, "source", arena_strdup(o.a, real));
+    for (word = "rbind"; word; word = strsep(&more, ","))
+        json_add(json_put_array(m.a, m.v, "options"), json_new_text(m.a, word));
     return 0;
 }
 
@@ -247,35 +243,27 @@ static const char *op_text(enum seccomp_op op)
     return seccomp_op_name(i);
 }
 
-static json_object *arg_json(const struct seccomp_arg *g)
+static void put_arg(struct object o, const struct seccomp_arg *g)
 {
-    json_object *o = json_object_new_object();
-
-    put(o, "index", json_object_new_int64(g->index));
-    put(o, "value", json_object_new_uint64(g->value));
-    put(o, "valueTwo", json_object_new_uint64(g->value_two));
-    put(o, "op", text(op_text(g->op)));
-    return o;
+    put_int(o, "index", g->index);
+    json_put(o.v, "value", json_new_uint(o.a, g->value));
+    json_put(o.v, "valueTwo", json_new_uint(o.a, g->value_two));
+    put_text(o, "op", op_text(g->op));
 }
 
-static json_object *rule_json(const struct seccomp_rule *r)
+static void put_rule(struct object o, const struct seccomp_rule *r)
 {
-    json_object *o = json_object_new_object(), *l = json_object_new_array();
+    struct json_value *names = json_new_array(o.a);
     unsigned i;
 
     for (i = 0; i < r->count; i++)
-        json_object_array_add(l, text(r->names[i]));
-    put(o, "names", l);
-    put(o, "action", text(action_text(r->action)));
+        json_add(names, json_new_text(o.a, r->names[i]));
+    json_put(o.v, "names", names);
+    put_text(o, "action", action_text(r->action));
     if (r->errno_ret != SECCOMP_ERRNO_DEFAULT)
-        put(o, "errnoRet", json_object_new_int(r->errno_ret));
-    if (r->nargs) {
-        l = json_object_new_array();
-        for (i = 0; i < r->nargs; i++)
-            json_object_array_add(l, arg_json(&r->args[i]));
-        put(o, "args", l);
-    }
-    return o;
+        put_int(o, "errnoRet", r->errno_ret);
+    for (i = 0; i < r->nargs; i++)
+        put_arg(add(o, "args"), &r->args[i]);
 }
 
 static uint64_t caps_set_of(const char *const *names)
@@ -294,35 +282,33 @@ uint64_t spec_default_caps(void)
     return caps_set_of(docker_caps);
 }
 
-static void put_seccomp(json_object *linux_)
+static void put_seccomp(struct object linux_)
 {
     static const char *const arches[] = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86",
                                          "SCMP_ARCH_X32", NULL};
     struct seccomp_default d;
     const struct seccomp_profile *p = seccomp_default(&d, spec_default_caps());
-    json_object *o = get(linux_, "seccomp"), *rules = json_object_new_array();
+    struct object o = get(linux_, "seccomp");
     unsigned i;
 
-    put(o, "defaultAction", text(action_text(p->action)));
+    put_text(o, "defaultAction", action_text(p->action));
     if (p->errno_ret != SECCOMP_ERRNO_DEFAULT)
-        put(o, "defaultErrnoRet", json_object_new_int(p->errno_ret));
-    put(o, "architectures", list_of(arches));
+        put_int(o, "defaultErrnoRet", p->errno_ret);
+    put_texts(o, "architectures", arches);
     for (i = 0; i < p->rule_count; i++)
-        json_object_array_add(rules, rule_json(&p->rules[i]));
-    put(o, "syscalls", rules);
+        put_rule(add(o, "syscalls"), &p->rules[i]);
 }
 
 char *spec_default_text(struct arena *a, const struct spec_wish *w,
                         struct error *err)
 {
-    json_object *o = json_tokener_parse(base), *linux_ = get(o, "linux");
-    json_object *root = get(o, "root");
+    struct object o = {a, json_parse(a, base, strlen(base), "base", err)};
+    struct object linux_ = get(o, "linux"), root = get(o, "root");
     const char *const *b;
-    char *out = NULL;
 
-    put(root, "path", text(w->rootfs));
-    put(root, "readonly", json_object_new_boolean(w->readonly));
-    put(o, "hostname", text(w->hostname ? w->hostname : "ringfence"));
+    put_text(root, "path", w->rootfs);
+    put_bool(root, "readonly", w->readonly);
+    put_text(o, "hostname", w->hostname ? w->hostname : "ringfence");
     put_process(o, w);
     if (!w->host_net)
         add_namespace(linux_, "network");
@@ -332,12 +318,7 @@ char *spec_default_text(struct arena *a, const struct spec_wish *w,
     if (w->docker)
         put_seccomp(linux_);
     for (b = w->binds; b && *b; b++)
-        if (put_bind(a, get(o, "mounts"), *b, err))
-            break;
-    if (!b || !*b)
-        out = arena_strdup(a, json_object_to_json_string_ext(
-                                  o, JSON_C_TO_STRING_PRETTY |
-                                         JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(o);
-    return out;
+        if (put_bind(o, *b, err))
+            return NULL;
+    return json_print(a, o.v, true);
 }

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +13,7 @@
 #include "base/fd_pass.h"
 #include "base/log.h"
 #include "oci/create_int.h"
+#include "oci/json_build.h"
 #include "oci/sync.h"
 
 int config_read(struct container *c, struct spec *spec, struct error *err)
@@ -26,22 +26,17 @@ int config_read(struct container *c, struct spec *spec, struct error *err)
 /* What goes with a listener: [runtime-spec, config-linux.md, seccomp] */
 static const char *process_state(struct container *c, const struct spec *spec)
 {
-    json_object *o = json_object_new_object(), *fds = json_object_new_array();
-    const char *meta = spec->linux_.seccomp->listener_metadata;
-    const char *text;
+    static const char *const fds[] = {"seccompFd", NULL};
+    struct arena *a = &c->arena;
+    struct json_value *o = json_new_object(a);
 
-    json_object_object_add(o, "ociVersion",
-                           json_object_new_string(SPEC_VERSION));
-    json_object_array_add(fds, json_object_new_string("seccompFd"));
-    json_object_object_add(o, "fds", fds);
-    json_object_object_add(o, "pid", json_object_new_int(c->state.pid));
-    json_object_object_add(o, "metadata",
-                           json_object_new_string(meta ? meta : ""));
-    json_object_object_add(
-        o, "state", json_tokener_parse(oci_state_text(c, STATE_CREATED)));
-    text = arena_strdup(&c->arena, json_object_to_json_string_ext(o, 0));
-    json_object_put(o);
-    return text;
+    json_put(o, "ociVersion", json_new_text(a, SPEC_VERSION));
+    json_put(o, "fds", json_new_texts(a, fds));
+    json_put(o, "pid", json_new_int(a, c->state.pid));
+    json_put(o, "metadata",
+             json_new_text(a, spec->linux_.seccomp->listener_metadata));
+    json_put(o, "state", oci_state_json(c, STATE_CREATED));
+    return json_print(a, o, false);
 }
 
 static int listener_give(struct container *c, const struct spec *spec, int fd,

@@ -97,3 +97,6 @@ uint64_t oci_state_start_time(pid_t pid);
  * the arena. status: may differ from the real one, as in hooks.
  */
 char *oci_state_text(struct container *c, enum state_status status);
+/* The same, to be put into something else; its texts are the container's. */
+struct json_value *oci_state_json(struct container *c,
+                                  enum state_status status);

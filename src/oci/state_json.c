@@ -4,9 +4,9 @@
  * the specification's state, which hooks and `state` get.
  */
 #include <errno.h>
-#include <json-c/json.h>
 #include <string.h>
 
+#include "oci/json_build.h"
 #include "oci/json_table.h"
 #include "oci/spec.h"
 #include "oci/state_int.h"
@@ -124,93 +124,79 @@ int state_read(struct arena *a, int dir, const char *id, struct state *out,
 
 /* --- writing --- */
 
-static void put(json_object *o, const char *key, const char *text)
+static void put(struct arena *a, struct json_value *o, const char *key,
+                const char *text)
 {
-    json_object_object_add(o, key, json_object_new_string(text ? text : ""));
+    json_put(o, key, json_new_text(a, text));
 }
 
-static void put_map(json_object *o, const char *key,
+static void put_map(struct arena *a, struct json_value *o, const char *key,
                     const struct json_array *map)
 {
     const struct json_pair *p = map->items;
-    json_object *m;
     unsigned i;
 
-    if (!map->count)
-        return;
-    m = json_object_new_object();
     for (i = 0; i < map->count; i++)
-        put(m, p[i].key, p[i].value);
-    json_object_object_add(o, key, m);
+        put(a, json_put_object(a, o, key), p[i].key, p[i].value);
 }
 
-static json_object *cgroups_json(const struct json_array *cgroups)
+static struct json_value *cgroups_json(struct arena *a,
+                                       const struct json_array *cgroups)
 {
     const struct state_cgroup *t = cgroups->items;
-    json_object *list = json_object_new_array();
+    struct json_value *list = json_new_array(a);
     unsigned i;
 
     for (i = 0; i < cgroups->count; i++) {
-        json_object *o = json_object_new_object();
+        struct json_value *o = json_new_object(a);
 
-        json_object_object_add(o, "controllers",
-                               json_object_new_int64(t[i].controllers));
-        json_object_object_add(o, "made", json_object_new_int64(t[i].made));
-        json_object_object_add(o, "v2", json_object_new_boolean(t[i].v2));
-        put(o, "mount", t[i].mount);
-        put(o, "path", t[i].path);
-        json_object_array_add(list, o);
+        json_put(o, "controllers", json_new_uint(a, t[i].controllers));
+        json_put(o, "made", json_new_uint(a, t[i].made));
+        json_put(o, "v2", json_new_bool(a, t[i].v2));
+        put(a, o, "mount", t[i].mount);
+        put(a, o, "path", t[i].path);
+        json_add(list, o);
     }
     return list;
 }
 
-static json_object *state_json(const struct state *s, const char *id)
-{
-    json_object *o = json_object_new_object();
-
-    put(o, "ociVersion", SPEC_VERSION);
-    put(o, "id", id);
-    put(o, "bundle", s->bundle);
-    put(o, "rootfs", s->rootfs);
-    put(o, "created", s->created);
-    put(o, "owner", s->owner);
-    json_object_object_add(o, "pid", json_object_new_int(s->pid));
-    json_object_object_add(o, "pidTime", json_object_new_uint64(s->pid_time));
-    json_object_object_add(o, "cgroupLayout",
-                           json_object_new_int64(s->cgroup_layout));
-    json_object_object_add(o, "cgroups", cgroups_json(&s->cgroups));
-    put_map(o, "annotations", &s->annotations);
-    return o;
-}
-
 char *state_to_json(struct arena *a, const struct state *s, const char *id)
 {
-    json_object *o = state_json(s, id);
-    char *text = arena_strdup(a, json_object_to_json_string_ext(o, 0));
+    struct json_value *o = json_new_object(a);
 
-    json_object_put(o);
-    return text;
+    put(a, o, "ociVersion", SPEC_VERSION);
+    put(a, o, "id", id);
+    put(a, o, "bundle", s->bundle);
+    put(a, o, "rootfs", s->rootfs);
+    put(a, o, "created", s->created);
+    put(a, o, "owner", s->owner);
+    json_put(o, "pid", json_new_int(a, s->pid));
+    json_put(o, "pidTime", json_new_uint(a, s->pid_time));
+    json_put(o, "cgroupLayout", json_new_uint(a, s->cgroup_layout));
+    json_put(o, "cgroups", cgroups_json(a, &s->cgroups));
+    put_map(a, o, "annotations", &s->annotations);
+    return json_print(a, o, false);
+}
+
+struct json_value *oci_state_json(struct container *c, enum state_status status)
+{
+    struct arena *a = &c->arena;
+    struct json_value *o = json_new_object(a);
+    const struct state *s = &c->state;
+
+    put(a, o, "ociVersion", SPEC_VERSION);
+    put(a, o, "id", c->id);
+    put(a, o, "status", oci_state_status_name(status));
+    json_put(o, "pid", json_new_int(a, status == STATE_STOPPED ? 0 : s->pid));
+    put(a, o, "bundle", s->bundle);
+    put(a, o, "rootfs", s->rootfs);
+    put(a, o, "created", s->created);
+    put(a, o, "owner", s->owner);
+    put_map(a, o, "annotations", &s->annotations);
+    return o;
 }
 
 char *oci_state_text(struct container *c, enum state_status status)
 {
-    json_object *o = json_object_new_object();
-    const struct state *s = &c->state;
-    char *text;
-
-    put(o, "ociVersion", SPEC_VERSION);
-    put(o, "id", c->id);
-    put(o, "status", oci_state_status_name(status));
-    json_object_object_add(
-        o, "pid", json_object_new_int(status == STATE_STOPPED ? 0 : s->pid));
-    put(o, "bundle", s->bundle);
-    put(o, "rootfs", s->rootfs);
-    put(o, "created", s->created);
-    put(o, "owner", s->owner);
-    put_map(o, "annotations", &s->annotations);
-    text = arena_strdup(&c->arena, json_object_to_json_string_ext(
-                                       o, JSON_C_TO_STRING_PRETTY |
-                                              JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(o);
-    return text;
+    return json_print(&c->arena, oci_state_json(c, status), true);
 }
