@@ -69,7 +69,7 @@ $(BUILD)/ringfence-oci: $(MUSL_OBJ)
 	$(MUSL) -static -Wl,--gc-sections -o $@ $^
 else
 $(BUILD)/ringfence-oci: $(OCI_OBJ)
-	$(CC) $(LDFLAGS) $(OCI_STATIC) -Wl,--gc-sections -o $@ $^
+	$(CC) $(LDFLAGS) $(OCI_STATIC) -Wl,--gc-sections -o $@ $^ -lm
 endif
 
 $(BUILD)/musl/%.o: src/%.c
