@@ -66,7 +66,7 @@ static int sealed_copy(int exe)
 #define PAGE 4096ul
 
 /* The linker's: where we are loaded. */
-extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 
 /* Of one segment, what is mapped from the file. */
 struct segment {
@@ -172,18 +172,18 @@ static int tell_kernel(char **argv, const struct segment *code,
  */
 static int move_to(int file, char **argv)
 {
-    const ElfW(Phdr) *p =
-        (const void *)((const char *)&__ehdr_start + __ehdr_start.e_phoff);
+    const ElfW(Ehdr) *h = (const void *)__ehdr_start;
+    const ElfW(Phdr) *p = (const void *)((uintptr_t)h + h->e_phoff);
     struct segment code = {0}, data = {0};
     uintptr_t base = 0;
     unsigned i;
     int e = 0;
 
-    for (i = 0; i < __ehdr_start.e_phnum && !e; i++) {
+    for (i = 0; i < h->e_phnum && !e; i++) {
         struct segment s;
 
         if (p[i].p_type == PT_LOAD && !p[i].p_offset)
-            base = (uintptr_t)&__ehdr_start - p[i].p_vaddr;
+            base = (uintptr_t)h - p[i].p_vaddr;
         if (p[i].p_type != PT_LOAD)
             continue;
         s = segment_of(&p[i], base);
@@ -193,7 +193,7 @@ static int move_to(int file, char **argv)
         if (s.prot & PROT_WRITE)
             data = s;
     }
-    for (i = 0; i < __ehdr_start.e_phnum && !e; i++)
+    for (i = 0; i < h->e_phnum && !e; i++)
         if (p[i].p_type == PT_GNU_RELRO)
             e = protect_again(&p[i], base);
     return e ? e : tell_kernel(argv, &code, &data, file);
