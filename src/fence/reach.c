@@ -7,7 +7,6 @@
  */
 #include "fence/reach.h"
 
-#include <linux/seccomp.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -91,6 +90,39 @@ static unsigned follow(struct walk *w, unsigned at, struct value a)
         default:
             rf_assert(i->code == (BPF_RET | BPF_K));
             return outcome(i->k);
+        }
+    }
+}
+
+uint32_t fence_answer(const struct sock_filter *insn, unsigned len,
+                      const struct seccomp_data *d)
+{
+    uint32_t a = 0;
+    unsigned at;
+
+    for (at = 0;; at++) {
+        const struct sock_filter *i = &insn[at];
+
+        rf_assert(at < len);
+        switch (i->code) {
+        case BPF_LD | BPF_W | BPF_ABS:
+            rf_assert(i->k <= sizeof(*d) - sizeof(a));
+            memcpy(&a, (const char *)d + i->k, sizeof(a));
+            break;
+        case BPF_ALU | BPF_AND | BPF_K:
+            a &= i->k;
+            break;
+        case BPF_JMP | BPF_JA:
+            at += i->k;
+            break;
+        case BPF_JMP | BPF_JEQ | BPF_K:
+        case BPF_JMP | BPF_JGE | BPF_K:
+        case BPF_JMP | BPF_JGT | BPF_K:
+            at += holds(i, a) ? i->jt : i->jf;
+            break;
+        default:
+            rf_assert(i->code == (BPF_RET | BPF_K));
+            return i->k;
         }
     }
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 
 #include "base/util.h"
 
@@ -23,6 +24,10 @@ struct fence_stack {
     } filter[4];
     unsigned filters;
 };
+
+/* What one filter of ours answers: SECCOMP_RET_*, with its data. */
+uint32_t fence_answer(const struct sock_filter *insn, unsigned len,
+                      const struct seccomp_data *d);
 
 /*
  * arch: AUDIT_ARCH_*. Handing a call over to somebody who listens counts as

@@ -6,13 +6,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -20,7 +18,7 @@
 #include "base/fd_pass.h"
 #include "fence/mount.h"
 #include "fence/path.h"
-#include "oci/launch.h"
+#include "oci/rootfs_int.h"
 
 /* DEVPTS_SUPER_MAGIC is not in every magic.h. */
 #define DEVPTS_MAGIC 0x1cd1
@@ -57,7 +55,6 @@ int console_send(int sock, int master, struct error *err)
 static int master_open(int root, struct error *err)
 {
     int fd = path_open_in(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
-    struct statfs s;
     struct stat st;
     int zero = 0;
 
@@ -66,7 +63,7 @@ static int master_open(int root, struct error *err)
                          "process.terminal: /dev/pts/ptmx: %s (a "
                          "mount of devpts is needed)",
                          strerror(-fd));
-    if (fstatfs(fd, &s) || s.f_type != DEVPTS_MAGIC || fstat(fd, &st) ||
+    if (!rootfs_is_fs(fd, DEVPTS_MAGIC) || fstat(fd, &st) ||
         st.st_rdev != makedev(5, 2) || ioctl(fd, TIOCSPTLCK, &zero)) {
         close(fd);
         return error_set(err, ENOTTY,
@@ -76,23 +73,29 @@ static int master_open(int root, struct error *err)
     return fd;
 }
 
+/*
+ * From descriptor to descriptor. The image may have made of the name a link to
+ * a file that is not masked yet.                          [CVE-2025-52565]
+ */
 static int bind_console(int root, int slave, struct error *err)
 {
     int target = path_make_in(root, "/dev/console", true, NULL), e;
 
     if (target < 0)
         return error_set(err, -target, "/dev/console: %s", strerror(-target));
-    e = mount_bind(AT_FDCWD, path_of_fd(slave).text, false, 0, target, err);
+    e = rootfs_outside_proc(target, "process.terminal: /dev/console", err);
+    if (!e)
+        e = mount_bind(slave, "", false, 0, target, err);
     close(target);
     return e;
 }
 
-static int become_ours(int slave, struct error *err)
+static int become_ours(const struct launch *l, int slave, struct error *err)
 {
     int i;
 
     /* A terminal is a session leader's; setsid() was called before. */
-    if (ioctl(slave, TIOCSCTTY, 0))
+    if (!l->late && ioctl(slave, TIOCSCTTY, 0))
         return error_set(err, errno, "process.terminal: TIOCSCTTY: %s",
                          strerror(errno));
     for (i = 0; i < 3; i++)
@@ -127,7 +130,7 @@ int console_open(struct launch *l, int root, struct error *err)
         e = console_send(l->console_socket, master, err);
     close(master);
     if (!e)
-        e = become_ours(slave, err);
+        e = become_ours(l, slave, err);
     else if (slave >= 0)
         close(slave);
     return e;

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <pwd.h>
 #include <sched.h>
@@ -16,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -274,18 +272,6 @@ static int give_cgroup(struct making *m, struct error *err)
 
 /* --- the process --- */
 
-int proc_open(struct launch *l, struct error *err)
-{
-    struct statfs s;
-
-    l->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (l->proc < 0 || fstatfs(l->proc, &s) || s.f_type != PROC_SUPER_MAGIC)
-        return error_set(err, ENOTSUP,
-                         "/proc: is no procfs; the runtime "
-                         "needs one");
-    return 0;
-}
-
 static int listen_for_start(struct making *m, struct error *err)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -391,19 +377,6 @@ static int follow(struct making *m, struct error *err)
     return sync_expect(m->l.sync, SYNC_READY, NULL, err);
 }
 
-/*
- * Some kernels kill a process at birth if it is born into a cgroup whose
- * parent, or the runtime's own, was once killed as a whole.
- */
-static bool killed_at_birth(struct making *m)
-{
-    int status;
-
-    return m->l.cloned && !m->l.born_outside &&
-           waitpid(m->pid, &status, WNOHANG) == m->pid && WIFSIGNALED(status) &&
-           WTERMSIG(status) == SIGKILL;
-}
-
 static int try_process(struct making *m, struct error *err)
 {
     int e = rootfs_sources(&m->l, err);
@@ -435,12 +408,11 @@ static int make_process(struct making *m, struct error *err)
 {
     int e = try_process(m, err);
 
-    if (e != -EPIPE || m->pid <= 0 || !killed_at_birth(m))
+    if (e != -EPIPE || m->pid <= 0 || !launch_killed_at_birth(&m->l, m->pid))
         return e;
     m->pid = 0;
     close(m->l.sync);
     m->l.sync = -1;
-    m->l.born_outside = true;
     return try_process(m, err);
 }
 

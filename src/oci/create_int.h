@@ -56,8 +56,6 @@ int start_follow(int sock, struct container *c, const struct spec *spec,
 int poststart_hooks(struct container *c, const struct spec *spec,
                     struct error *err) must_check;
 
-/* l->proc: the host's procfs, which is seen to be one. */
-int proc_open(struct launch *l, struct error *err) must_check;
 /* Checks and opens what a terminal needs: l->console_socket. */
 int console_choose(struct launch *l, const struct container_options *o,
                    int *relay, struct error *err) must_check;

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,9 +69,8 @@ static int prepare(struct launch *l, const struct container_options *o,
     return e ? e : console_choose(l, o, relay, err);
 }
 
-/* SYNC_READY, and on to exec(). */
-static int follow(struct launch *l, pid_t pid,
-                  const struct container_options *o, struct error *err)
+/* SYNC_READY, and on to exec(). *pid is that of what spawn() has made. */
+static int follow(struct launch *l, pid_t *pid, struct error *err)
 {
     int e = sync_expect(l->sync, SYNC_READY, NULL, err);
 
@@ -78,7 +78,38 @@ static int follow(struct launch *l, pid_t pid,
         e = start_process(l->sync, l->c, l->spec, err);
     close(l->sync);
     l->sync = -1;
-    return e ? e : pid_file_write(o->pid_file, pid, err);
+    if (e || !l->late)
+        return e;
+    *pid = enter_wait(l, *pid, err);
+    return MIN(*pid, 0);
+}
+
+static int try_start(struct launch *l, pid_t *pid, struct error *err)
+{
+    int e = l->late ? enter_prepare(l, err) : 0;
+
+    if (e)
+        return e;
+    *pid = launch_spawn(l, launch_child, err);
+    e = *pid < 0 ? *pid : follow(l, pid, err);
+    enter_end(l);
+    return e;
+}
+
+/* The program's process; what was made on the way to an error is gone. */
+static pid_t start(struct launch *l, struct error *err)
+{
+    pid_t pid = 0;
+    int e = try_start(l, &pid, err);
+
+    if (e == -EPIPE && pid > 0 && launch_killed_at_birth(l, pid))
+        e = try_start(l, &pid, err);
+    if (e && pid > 0) {
+        kill(pid, SIGKILL);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    return e ? e : pid;
 }
 
 static void end(struct launch *l, int relay)
@@ -205,6 +236,7 @@ static int exec_in(struct container *c, const struct container_options *o,
         .console_socket = -1,
         .joined_pidfd = -1,
         .source_of_root = -1,
+        .report = {-1, -1},
         .preserve_fds = o->preserve_fds,
         .no_new_keyring = o->no_new_keyring,
     };
@@ -215,14 +247,12 @@ static int exec_in(struct container *c, const struct container_options *o,
     if (!e)
         e = prepare(&l, o, &relay, err);
     if (!e) {
-        pid = launch_spawn(&l, launch_child, err);
-        e = pid < 0 ? pid : follow(&l, pid, o, err);
+        l.late = spec_namespace(spec, CLONE_NEWPID) && enter_is_last(&l);
+        pid = start(&l, err);
+        e = MIN(pid, 0);
     }
-    if (e && pid > 0) {
-        kill(pid, SIGKILL);
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
+    if (!e)
+        e = pid_file_write(o->pid_file, pid, err);
     *status = 0;
     if (!e && !o->detach) {
         e = run_wait(pid, relay, err);

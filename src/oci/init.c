@@ -25,7 +25,7 @@
 
 static int begin(struct launch *l, struct error *err)
 {
-    if (setsid() < 0 && errno != EPERM)
+    if (!l->late && setsid() < 0 && errno != EPERM)
         return error_set(err, errno, "setsid: %s", strerror(errno));
     /*
      * A session keyring of its own, so that the caller's keys stay out of
@@ -62,7 +62,7 @@ static int enter_cgroup(struct launch *l, struct error *err)
 {
     int e = l->late_cgroup ? await_cgroup(l, err) : 0;
 
-    if (!e)
+    if (!e && !l->in_cgroup)
         e = cgroup_enter(&l->c->cgroup, 0, l->cloned, err);
     if (!e && (l->made & CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP))
         e = error_set(err, errno, "cannot make a cgroup namespace: %s",
@@ -232,9 +232,8 @@ static const step first_steps[] = {
     process_exec,
 };
 
-/* One more, of `exec`. */
+/* One more, of `exec`. Its cgroups are entered by the stage. */
 static const step exec_steps[] = {
-    enter_cgroup,
     begin,
     join_console,
     own_stdio,
@@ -243,6 +242,7 @@ static const step exec_steps[] = {
     check_process,
     process_prepare,
     process_become,
+    enter_pid_namespace,
     process_exec,
 };
 /* clang-format on */
@@ -257,6 +257,9 @@ int launch_child(struct launch *l)
     for (i = 0; i < n; i++)
         if (steps[i](l, &err))
             break;
-    sync_send_error(l->sync, &err);
+    if (l->sync < 0)
+        enter_report(l, &err);
+    else
+        sync_send_error(l->sync, &err);
     return 1;
 }

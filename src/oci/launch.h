@@ -14,6 +14,9 @@
  *                          SYNC_READY <- root changed, console, limits
  *     state saved
  *     SYNC_START (from here or `start`) -> user, capabilities, seccomp, exec
+ *
+ * For exec the right side is the stage, and a process of the container is only
+ * made in the end (enter.c).
  */
 #pragma once
 
@@ -44,10 +47,15 @@ struct launch {
     unsigned made;     /* CLONE_NEW* of what is new */
     bool in_userns;    /* not the host's user namespace */
     bool cloned;       /* born in its v2 cgroup */
+    bool in_cgroup;    /* the stage has entered all of them */
     bool born_outside; /* it shall not be */
     bool late_cgroup;  /* made while it makes its network: SYNC_CGROUP */
     struct rootfs *rootfs_state;
     const char **env; /* by process_become() */
+
+    bool late;      /* the pid namespace is entered last: enter.c */
+    int report[2];  /* a pipe; the process has its end [1] */
+    pid_t *entered; /* memory that the runtime and the stage share */
 };
 
 /* --- spawn.c --- */
@@ -59,6 +67,32 @@ struct launch {
  */
 pid_t launch_spawn(struct launch *l, int (*child)(struct launch *),
                    struct error *err) must_check;
+/*
+ * Some kernels kill a process at birth if it is born into a cgroup whose
+ * parent, or the runtime's own, was once killed as a whole. Is that how this
+ * one, whose l->sync is at its end, has ended? It is worth another try then:
+ * l->born_outside is set.
+ */
+bool launch_killed_at_birth(struct launch *l, pid_t pid);
+
+/* --- enter.c --- */
+
+/* May l->late be set? */
+bool enter_is_last(const struct launch *l);
+/* With l->late: what launch_spawn() needs, and its end. */
+int enter_prepare(struct launch *l, struct error *err) must_check;
+void enter_end(struct launch *l);
+/*
+ * In the runtime, when the stage (which launch_spawn() has returned) has
+ * closed l->sync: the program's process, once it has been executed.
+ */
+pid_t enter_wait(struct launch *l, pid_t stage, struct error *err) must_check;
+/* In the stage, before a filter may deny it: closes what is not needed. */
+void enter_shed(struct launch *l);
+/* The step itself: the stage ends here, the process comes back. */
+int enter_pid_namespace(struct launch *l, struct error *err) must_check;
+/* Instead of sync_send_error(), in the process. */
+void enter_report(struct launch *l, const struct error *err);
 
 /* --- idmap.c --- */
 
@@ -91,6 +125,14 @@ int rootfs_enter(struct launch *l, struct error *err) must_check;
 int rootfs_sources(struct launch *l, struct error *err) must_check;
 /* In the runtime, once the process has its own copies. */
 void rootfs_sources_close(struct launch *l);
+
+/* --- proc.c --- */
+
+/* l->proc: the host's procfs, which is seen to be one. */
+int proc_open(struct launch *l, struct error *err) must_check;
+/* Writes to a file there: "self/attr/exec". -EXDEV: it is none of procfs. */
+int proc_write(const struct launch *l, const char *name,
+               const char *text) must_check;
 
 /* --- console.c --- */
 

@@ -30,19 +30,6 @@
 #include "oci/signals.h"
 #include "oci/user.h"
 
-/* Writes to our own file of the host's procfs: "self/attr/exec". */
-static int write_own(struct launch *l, const char *name, const char *text)
-{
-    int fd = openat(l->proc, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW), e = 0;
-
-    if (fd < 0)
-        return -errno;
-    if (write(fd, text, strlen(text)) < 0)
-        e = -errno;
-    close(fd);
-    return e;
-}
-
 /* --- limits --- */
 
 static const char *const rlimit_names[] = {
@@ -89,14 +76,30 @@ static int set_rlimit(const struct spec_rlimit *r, struct error *err)
     return 0;
 }
 
-static int set_rlimits(const struct spec_process *p, struct error *err)
+/*
+ * The stage of an exec has to make one more process: as far as that limit goes
+ * down, the process itself sees to it.
+ */
+static int raise_processes(const struct spec_rlimit *r, struct error *err)
 {
-    const struct spec_rlimit *r = p->rlimits.items;
+    struct spec_rlimit up = *r;
+    struct rlimit have;
+
+    if (getrlimit(RLIMIT_NPROC, &have))
+        return error_set(err, errno, "process.rlimits: %s", strerror(errno));
+    up.hard = up.soft = MAX(r->hard, have.rlim_max);
+    return set_rlimit(&up, err);
+}
+
+static int set_rlimits(const struct launch *l, struct error *err)
+{
+    const struct spec_rlimit *r = l->process->rlimits.items;
     unsigned i;
     int e = 0;
 
-    for (i = 0; i < p->rlimits.count && !e; i++)
-        e = set_rlimit(&r[i], err);
+    for (i = 0; i < l->process->rlimits.count && !e; i++)
+        e = l->late && r[i].type == RLIMIT_NPROC ? raise_processes(&r[i], err)
+                                                 : set_rlimit(&r[i], err);
     return e;
 }
 
@@ -108,7 +111,7 @@ static int set_oom_score(struct launch *l, struct error *err)
     if (!(l->process->has & SPEC_OOM_SCORE_ADJ))
         return 0;
     snprintf(text, sizeof(text), "%d", l->process->oom_score_adj);
-    e = write_own(l, "self/oom_score_adj", text);
+    e = proc_write(l, "self/oom_score_adj", text);
     if (e == -EACCES || e == -EPERM) {
         log_warn("process.oomScoreAdj: no right to lower it to %s: it stays",
                  text);
@@ -241,9 +244,9 @@ static int set_label(struct launch *l, const char *field, const char *module,
 
     if (!text || !text[0] || !strcmp(text, "unconfined"))
         return 0;
-    e = write_own(l, file, text);
+    e = proc_write(l, file, text);
     if (e == -ENOENT && fallback)
-        e = write_own(l, fallback, text);
+        e = proc_write(l, fallback, text);
     return e ? error_set(err, -e, "%s: %s%s", field,
                          e == -EINVAL || e == -ENOENT
                              ? "this kernel has no such label, or not "
@@ -272,7 +275,7 @@ static int set_labels(struct launch *l, struct error *err)
 int process_prepare(struct launch *l, struct error *err)
 {
     const struct spec_process *p = l->process;
-    int e = set_rlimits(p, err);
+    int e = set_rlimits(l, err);
 
     if (!e)
         e = set_oom_score(l, err);
@@ -464,6 +467,8 @@ int process_become(struct launch *l, struct error *err)
     l->env = environment(l);
     signals_reset();
     umask(p->user.has & SPEC_UMASK ? p->user.umask : 0022);
+    if (!e && l->late)
+        enter_shed(l);
     if (!e &&
         syscall(SYS_close_range, 3 + l->preserve_fds, ~0u, CLOSE_RANGE_CLOEXEC))
         e = error_set(err, errno, "close_range: %s", strerror(errno));

@@ -16,20 +16,12 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "fence/path.h"
 #include "oci/rootfs_int.h"
-
-static bool is_fs(int fd, long magic)
-{
-    struct statfs s;
-
-    return !fstatfs(fd, &s) && (long)s.f_type == magic;
-}
 
 static bool type_is(const struct spec_mount *m, const char *type)
 {
@@ -236,11 +228,8 @@ static int bind(struct rootfs *r, unsigned i, const struct spec_mount *m,
     target = target_open(r, m, !S_ISDIR(st.st_mode), err);
     if (target < 0)
         e = target;
-    else if (is_fs(target, PROC_SUPER_MAGIC) &&
-             !is_fs(source, PROC_SUPER_MAGIC) && !may_cover(m->destination))
-        e = error_set(err, EPERM,
-                      "destination: is in a procfs, where nothing "
-                      "may be put");
+    else if (!may_cover(m->destination) && !rootfs_is_proc_root(source))
+        e = rootfs_outside_proc(target, "destination", err);
     if (!e)
         e = mount_put(source, target, err);
     if (!e && o->propagation)
@@ -275,6 +264,8 @@ static int copy_up(struct rootfs *r, const struct spec_mount *m, int below,
     if (from < 0 || to < 0)
         e = error_set(err, from < 0 ? errno : -to, "tmpcopyup: %s",
                       strerror(from < 0 ? errno : -to));
+    else if (!rootfs_is_fs(to, TMPFS_MAGIC))
+        e = error_set(err, EAGAIN, "tmpcopyup: the mount is no longer there");
     else
         e = rootfs_copy_tree(from, to, err);
     if (from >= 0)
@@ -309,11 +300,11 @@ static int new_fs(struct rootfs *r, const struct spec_mount *m,
 
     if (target < 0)
         return target;
-    if (!type_is(m, "proc") && is_fs(target, PROC_SUPER_MAGIC)) {
+    e = type_is(m, "proc") ? 0
+                           : rootfs_outside_proc(target, "destination", err);
+    if (e) {
         close(target);
-        return error_set(err, EPERM,
-                         "destination: is in a procfs, where nothing "
-                         "may be put");
+        return e;
     }
     if (late_readonly(m, o))
         own.flags &= ~(unsigned long)MS_RDONLY;
@@ -413,21 +404,15 @@ static int set_sysctls(struct launch *l, struct error *err)
     for (i = 0; i < l->spec->linux_.sysctl.count; i++) {
         char *path = arena_printf(&l->c->arena, "sys/%s", p[i].key), *c;
         bool dots = !strchr(p[i].key, '/');
-        size_t len = strlen(p[i].value);
-        int fd;
+        int e;
 
         for (c = path; *c; c++)
             if (dots && *c == '.')
                 *c = '/';
-        fd = openat(l->proc, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0 || write(fd, p[i].value, len) != (ssize_t)len) {
-            error_set(err, errno, "linux.sysctl.%s: %s", p[i].key,
-                      strerror(errno));
-            if (fd >= 0)
-                close(fd);
-            return -err->code;
-        }
-        close(fd);
+        e = proc_write(l, path, p[i].value);
+        if (e)
+            return error_set(err, -e, "linux.sysctl.%s: %s", p[i].key,
+                             strerror(-e));
     }
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +108,10 @@ static int mount_v1(struct rootfs *r, const char *path, int target,
         return e;
     /* The descriptor shows what was there before: look again. */
     base = path_open_in(r->root, path, O_PATH);
+    if (base >= 0 && !rootfs_is_fs(base, TMPFS_MAGIC)) {
+        close(base);
+        base = -EAGAIN; /* somebody has put something else there */
+    }
     if (base < 0)
         return error_set(err, -base, "cgroup: %s", strerror(-base));
     for (i = 0; i < cg->count && !e; i++)

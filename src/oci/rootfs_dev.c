@@ -60,7 +60,9 @@ static int device_bind(struct rootfs *r, const struct spec_device *d,
     target = path_make_in(r->root, d->path, true, NULL);
     if (target < 0)
         return error_set(err, -target, "%s: %s", d->path, strerror(-target));
-    e = mount_bind(AT_FDCWD, d->path, false, 0, target, err);
+    e = rootfs_outside_proc(target, d->path, err);
+    if (!e)
+        e = mount_bind(AT_FDCWD, d->path, false, 0, target, err);
     close(target);
     return e;
 }
@@ -255,9 +257,10 @@ static int mask_folder(int target, struct error *err)
     return mount_new("tmpfs", "tmpfs", target, &o, err);
 }
 
-static int mask(struct rootfs *r, const char *path, int null, struct error *err)
+static int mask(struct rootfs *r, int proc, const char *path, int null,
+                struct error *err)
 {
-    int target = path_open_in(r->root, path, O_PATH), e;
+    int target = rootfs_open_masked(r, proc, path), e;
     struct stat st;
 
     if (target == -ENOENT || target == -ENOTDIR || target == -EACCES)
@@ -272,9 +275,10 @@ static int mask(struct rootfs *r, const char *path, int null, struct error *err)
     return e ? error_prefix(err, "linux.maskedPaths: %s", path) : 0;
 }
 
-static int readonly(struct rootfs *r, const char *path, struct error *err)
+static int readonly(struct rootfs *r, int proc, const char *path,
+                    struct error *err)
 {
-    int target = path_open_in(r->root, path, O_PATH), e;
+    int target = rootfs_open_masked(r, proc, path), e;
 
     if (target == -ENOENT || target == -ENOTDIR || target == -EACCES)
         return 0;
@@ -289,18 +293,22 @@ static int readonly(struct rootfs *r, const char *path, struct error *err)
 int rootfs_mask(struct rootfs *r, struct error *err)
 {
     const struct spec_linux *s = &r->l->spec->linux_;
-    int null = -1, e = 0;
+    int null = -1, proc = -1, e = 0;
     unsigned i;
 
+    if (s->readonly_paths.count || s->masked_paths.count)
+        e = rootfs_proc(r, &proc, err);
     for (i = 0; i < s->readonly_paths.count && !e; i++)
-        e = readonly(r, s->readonly_paths.item[i], err);
+        e = readonly(r, proc, s->readonly_paths.item[i], err);
     if (!e && s->masked_paths.count) {
         null = null_open(err);
         e = MIN(null, 0);
     }
     for (i = 0; i < s->masked_paths.count && !e; i++)
-        e = mask(r, s->masked_paths.item[i], null, err);
+        e = mask(r, proc, s->masked_paths.item[i], null, err);
     if (null >= 0)
         close(null);
+    if (proc >= 0)
+        close(proc);
     return e;
 }

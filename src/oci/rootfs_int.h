@@ -22,6 +22,23 @@ struct rootfs {
     struct mount_options *mount; /* of spec->mounts, parsed */
 };
 
+/* Is it on a file system of this kind? */
+bool rootfs_is_fs(int fd, long magic);
+/* Is it a procfs, and its root? */
+bool rootfs_is_proc_root(int fd);
+/* -EPERM if it is in a procfs: `what` must not be mounted, or made, there. */
+int rootfs_outside_proc(int fd, const char *what, struct error *err) must_check;
+/*
+ * *out: the container's procfs (O_PATH), for masks; it must be the root of
+ * one. -1: no mount of config.json is at /proc.
+ */
+int rootfs_proc(struct rootfs *r, int *out, struct error *err) must_check;
+/*
+ * What shall be masked; below /proc in that procfs, whatever has been put in
+ * the place of its name meanwhile.
+ */
+int rootfs_open_masked(const struct rootfs *r, int proc,
+                       const char *path) must_check;
 /* Is it a bind, by its type or by its options? */
 bool rootfs_is_bind(const struct spec_mount *m, const struct mount_options *o);
 /* The devices that every container has. [runtime-spec, "Default Devices"] */

@@ -156,22 +156,21 @@ static int join_container(const struct launch *l, unsigned joined,
 static int set_clocks(const struct launch *l, struct error *err)
 {
     const struct spec_time_offset *t = l->spec->linux_.time_offsets.items;
+    char line[128];
     unsigned i;
-    int fd, e = 0;
+    int e = 0;
 
     if (unshare(CLONE_NEWTIME))
         return error_set(err, errno, "cannot make a time namespace: %s",
                          strerror(errno));
-    fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
-    for (i = 0; i < l->spec->linux_.time_offsets.count && fd >= 0 && !e; i++)
-        if (dprintf(fd, "%s %lld %u\n", t[i].key, (long long)t[i].secs,
-                    t[i].nanosecs) < 0)
-            e = error_set(err, errno, "linux.timeOffsets.%s: %s", t[i].key,
-                          strerror(errno));
-    if (fd < 0)
-        return error_set(err, errno, "/proc/self/timens_offsets: %s",
-                         strerror(errno));
-    close(fd);
+    for (i = 0; i < l->spec->linux_.time_offsets.count && !e; i++) {
+        snprintf(line, sizeof(line), "%.40s %lld %u\n", t[i].key,
+                 (long long)t[i].secs, t[i].nanosecs);
+        e = proc_write(l, "self/timens_offsets", line);
+        if (e)
+            error_set(err, -e, "linux.timeOffsets.%s: %s", t[i].key,
+                      strerror(-e));
+    }
     return e;
 }
 
@@ -233,14 +232,18 @@ static void give_up(struct launch *l, const struct error *err)
 
 /* Does not return. */
 static void stage(struct launch *l, int (*child)(struct launch *),
-                  unsigned made, unsigned joined, int cgroup)
+                  unsigned made, unsigned joined)
 {
     struct error err;
     pid_t pid;
     int e;
 
     prctl(PR_SET_DUMPABLE, (made & CLONE_NEWUSER) != 0, 0, 0, 0);
-    e = l->joins ? join_container(l, joined, &err) : join_paths(l, &err);
+    /* In a cgroup namespace of others there might be no way there. */
+    e = l->late_cgroup ? 0 : cgroup_enter(&l->c->cgroup, 0, l->cloned, &err);
+    l->in_cgroup = !l->late_cgroup;
+    if (!e)
+        e = l->joins ? join_container(l, joined, &err) : join_paths(l, &err);
     if (!e && (joined & CLONE_NEWUSER))
         e = become_root(&err);
     if (!e)
@@ -249,8 +252,10 @@ static void stage(struct launch *l, int (*child)(struct launch *),
         e = set_clocks(l, &err);
     if (e)
         give_up(l, &err);
+    if (l->late)
+        _exit(child(l));
     made &= ~(unsigned)CLONE_NEWTIME;
-    pid = clone_process(l, made | CLONE_PARENT, cgroup);
+    pid = clone_process(l, made | CLONE_PARENT, -1);
     if (!pid) {
         if (arrive(l, (made & CLONE_NEWUSER) != 0, &err))
             give_up(l, &err);
@@ -274,6 +279,24 @@ static int map(struct launch *l, int sock, pid_t pid, struct error *err)
     if (!e && !sync_send(sock, SYNC_MAPPED, 0, -1))
         e = error_set(err, EPIPE, "the container's process is gone");
     return e;
+}
+
+bool launch_killed_at_birth(struct launch *l, pid_t pid)
+{
+    siginfo_t end = {0};
+
+    if (!l->cloned || l->born_outside)
+        return false;
+    /* Who kills it later on must find it, so it stays a zombie. */
+    while (waitid(P_PID, (id_t)pid, &end, WEXITED | WNOWAIT))
+        if (errno != EINTR)
+            return false;
+    if (end.si_code != CLD_KILLED || end.si_status != SIGKILL)
+        return false;
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    l->born_outside = true;
+    return true;
 }
 
 /* What the stage says until it ends; its last word is the pid. */
@@ -302,6 +325,8 @@ static pid_t hear_stage(struct launch *l, int sock, pid_t stage_pid,
                           "was made");
         }
     }
+    if (e == -EPIPE && launch_killed_at_birth(l, stage_pid))
+        return e;
     if (e)
         kill(stage_pid, SIGKILL);
     while (waitpid(stage_pid, NULL, 0) < 0 && errno == EINTR)
@@ -315,14 +340,14 @@ static pid_t spawn(struct launch *l, int (*child)(struct launch *), int sock,
 {
     bool staged = joined || (made & CLONE_NEWTIME);
     bool map_direct = (made & CLONE_NEWUSER) && !(made & CLONE_NEWTIME);
-    pid_t pid = clone_process(l, staged ? 0 : made, staged ? -1 : cgroup);
+    pid_t pid = clone_process(l, staged ? 0 : made, cgroup);
     int e = 0;
 
     if (!pid) {
         close(sock);
         oci_state_let_go(l->c);
         if (staged)
-            stage(l, child, made, joined, cgroup);
+            stage(l, child, made, joined);
         if (arrive(l, map_direct, err))
             give_up(l, err);
         _exit(child(l));
@@ -336,7 +361,11 @@ static pid_t spawn(struct launch *l, int (*child)(struct launch *), int sock,
                              : "");
     close(l->sync);
     l->sync = sock;
-    if (staged)
+    if (l->late) {
+        close(l->report[1]);
+        l->report[1] = -1;
+    }
+    if (staged && !l->late)
         pid = hear_stage(l, sock, pid, err);
     if (pid > 0 && map_direct) {
         e = sync_expect(sock, SYNC_MAP, NULL, err);
@@ -351,19 +380,15 @@ static pid_t spawn(struct launch *l, int (*child)(struct launch *), int sock,
     return e ? e : pid;
 }
 
-pid_t launch_spawn(struct launch *l, int (*child)(struct launch *),
-                   struct error *err)
+static pid_t try_spawn(struct launch *l, int (*child)(struct launch *),
+                       unsigned made, unsigned joined, struct error *err)
 {
-    unsigned made, joined;
     int pair[2], e;
     pid_t pid;
 
     e = sync_pair(pair, err);
     if (e)
         return e;
-    sort_namespaces(l, &made, &joined);
-    l->made = made;
-    l->in_userns |= ((made | joined) & CLONE_NEWUSER) != 0;
     l->sync = pair[1];
     /* A cgroup namespace is made in the cgroup, so not yet. */
     made &= ALL_NAMESPACES & ~CLONE_NEWCGROUP;
@@ -374,4 +399,21 @@ pid_t launch_spawn(struct launch *l, int (*child)(struct launch *),
     if (pid < 0 && l->sync != pair[0])
         close(pair[0]);
     return pid;
+}
+
+pid_t launch_spawn(struct launch *l, int (*child)(struct launch *),
+                   struct error *err)
+{
+    bool outside = l->born_outside;
+    unsigned made, joined;
+    pid_t pid;
+
+    sort_namespaces(l, &made, &joined);
+    l->made = made;
+    l->in_userns |= ((made | joined) & CLONE_NEWUSER) != 0;
+    pid = try_spawn(l, child, made, joined, err);
+    if (pid > 0 || outside || !l->born_outside)
+        return pid;
+    close(l->sync);
+    return try_spawn(l, child, made, joined, err);
 }
