@@ -445,6 +445,9 @@ static int prepare(struct making *m, bool with_start, struct error *err)
     l->spec = &m->spec;
     l->process = m->spec.process;
     l->bundle = m->bundle;
+    e = proc_check_sysctls(l, err);
+    if (e)
+        return e;
     listen_fds(l, m->o->preserve_fds);
     l->no_pivot = m->o->no_pivot;
     l->no_new_keyring = m->o->no_new_keyring;

@@ -130,6 +130,8 @@ void rootfs_sources_close(struct launch *l);
 
 /* l->proc: the host's procfs, which is seen to be one. */
 int proc_open(struct launch *l, struct error *err) must_check;
+/* -EINVAL: a sysctl is of a namespace that is joined, and is our own. */
+int proc_check_sysctls(const struct launch *l, struct error *err) must_check;
 /* Writes to a file there: "self/attr/exec". -EXDEV: it is none of procfs. */
 int proc_write(const struct launch *l, const char *name,
                const char *text) must_check;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -69,6 +70,54 @@ int proc_write(const struct launch *l, const char *name, const char *text)
     close(fd);
     return e;
 }
+
+/* --- sysctls --- */
+
+/* Of one that spec_check.c has let pass. */
+static const char *sysctl_namespace(const char *key, unsigned *type)
+{
+    static const struct {
+        const char *begin, *file;
+        unsigned type;
+    } kinds[] = {
+        {"net", "self/ns/net", CLONE_NEWNET},
+        {"user", "self/ns/user", CLONE_NEWUSER},
+        {"kernel.domainname", "self/ns/uts", CLONE_NEWUTS},
+        {"kernel/domainname", "self/ns/uts", CLONE_NEWUTS},
+        {"", "self/ns/ipc", CLONE_NEWIPC},
+    };
+    unsigned i;
+
+    for (i = 0; strncmp(key, kinds[i].begin, strlen(kinds[i].begin)); i++)
+        ;
+    *type = kinds[i].type;
+    return kinds[i].file;
+}
+
+int proc_check_sysctls(const struct launch *l, struct error *err)
+{
+    const struct json_pair *p = l->spec->linux_.sysctl.items;
+    const struct spec_namespace *n;
+    struct stat ours, theirs;
+    const char *file;
+    unsigned i, type;
+
+    for (i = 0; i < l->spec->linux_.sysctl.count; i++) {
+        file = sysctl_namespace(p[i].key, &type);
+        n = spec_namespace(l->spec, type);
+        if (!n || !n->path || !n->path[0] || stat(n->path, &theirs) ||
+            fstatat(l->proc, file, &ours, 0))
+            continue;
+        if (ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev)
+            return error_set(err, EINVAL,
+                             "linux.sysctl.%.80s: the namespace %s is the "
+                             "runtime's own: it would change the host",
+                             p[i].key, n->path);
+    }
+    return 0;
+}
+
+/* --- the container's --- */
 
 /* Does config.json want something at /proc? */
 static bool proc_wanted(const struct spec *s)

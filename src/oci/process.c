@@ -245,14 +245,21 @@ static int set_label(struct launch *l, const char *field, const char *module,
     if (!text || !text[0] || !strcmp(text, "unconfined"))
         return 0;
     e = proc_write(l, file, text);
-    if (e == -ENOENT && fallback)
-        e = proc_write(l, fallback, text);
-    return e ? error_set(err, -e, "%s: %s%s", field,
-                         e == -EINVAL || e == -ENOENT
-                             ? "this kernel has no such label, or not "
-                             : strerror(-e),
-                         e == -EINVAL || e == -ENOENT ? module : "")
-             : 0;
+    if (e == -ENOENT && fallback && faccessat(l->proc, file, F_OK, 0)) {
+        file = fallback;
+        e = proc_write(l, file, text);
+    }
+    if (!e)
+        return 0;
+    /* What comes after "exec " is what config.json has. */
+    text += strncmp(text, "exec ", 5) ? 0 : 5;
+    if (e == -EINVAL || (e == -ENOENT && faccessat(l->proc, file, F_OK, 0)))
+        return error_set(err, -e, "%s: %s: this host has no %s", field, text,
+                         module);
+    if (e == -ENOENT)
+        return error_set(err, -e, "%s: %s is not loaded into the kernel", field,
+                         text);
+    return error_set(err, -e, "%s: %s: %s", field, text, strerror(-e));
 }
 
 static int set_labels(struct launch *l, struct error *err)
