@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 /*
  * Process-wide by nature: stderr is. Written at start-up, or atomically.
  */
@@ -88,6 +90,7 @@ static void log_vat(enum log_level level, const char *fmt, va_list ap)
     size_t n;
 
     vsnprintf(text, sizeof(text), fmt, ap);
+    utf8_make_printable(text);
     if (state.json)
         n = json_line(line, sizeof(line), names[level], text);
     else

@@ -3,7 +3,8 @@
  * log.h - messages for a person, on stderr, and the last word of an assert.
  *
  * Thread-safe. What a guest can provoke goes through log_guest(), which is
- * silent unless asked for (--verbose) and limited to a few lines a second.
+ * silent unless asked for (--verbose) and limited to a few lines a second. A
+ * message is one line, whatever it quotes: see utf8_make_printable().
  */
 #pragma once
 

@@ -38,3 +38,21 @@ bool utf8_is(const char *text)
         n = utf8_length(text, left);
     return !left;
 }
+
+void utf8_make_printable(char *text)
+{
+    size_t left = strlen(text);
+
+    while (left) {
+        unsigned char c = (unsigned char)*text;
+        unsigned n = utf8_length(text, left);
+        bool control = c < 0x20 || c == 0x7f ||
+                       (c == 0xc2 && (unsigned char)text[1] < 0xa0);
+
+        n = MAX(n, 1u);
+        if (control || (n == 1 && c >= 0x80))
+            memset(text, '?', n);
+        text += n;
+        left -= n;
+    }
+}

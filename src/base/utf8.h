@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * utf8.h - is a text UTF-8?                                   [Unicode 3.9]
+ * utf8.h - texts that are, or are not, UTF-8.                 [Unicode 3.9]
  */
 #pragma once
 
@@ -13,3 +13,8 @@
 unsigned utf8_length(const char *text, size_t left);
 /* Is all of the text? */
 bool utf8_is(const char *text);
+/*
+ * Question marks in the place of newlines, escapes to a terminal and all that
+ * is no UTF-8, as characters are that were cut in two.
+ */
+void utf8_make_printable(char *text);

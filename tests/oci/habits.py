@@ -83,6 +83,47 @@ def what_contradicts_itself(b):
           "must be <= deadline 20000", "deadline")
 
 
+def files_that_are_no_config(b):
+    """One line, at once, and nothing is left of it."""
+    b.write()
+    path = b.d + "/config.json"
+    with open(path, encoding="utf-8") as f:
+        good = f.read()
+
+    def says(line, make):
+        os.unlink(path)
+        make()
+        equal(b.refused("run", "c", timeout=10), line, "refused")
+        os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+        open(path, "w", encoding="ascii").close()
+
+    def text(old, new):
+        def make():
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(good.replace(old, new, 1))
+        return make
+
+    def large():
+        with open(path, "w", encoding="ascii") as f:
+            f.truncate(100 << 20)
+
+    none = "config.json: is no regular file"
+    says(none, lambda: os.mkfifo(path))
+    says(none, lambda: os.mkdir(path))
+    says(none, lambda: os.symlink("/dev/zero", path))
+    says("config.json: has more than 16 MiB", large)
+    says("config.json: is nested deeper than 32, in line 1, at byte 37",
+         text("{", '{"x": ' + 40 * "["))
+    says("root.path: has a NUL in it", text('rootfs"', 'rootfs\\u0000/x"'))
+    says("linux.resources.memory.limit: 99999999999999999999 is out of range, "
+         "must be a number of 64 bits",
+         text('"resources": {', '"resources": {"memory": {"limit": '
+              '99999999999999999999}, '))
+    says('linux.sysctl.a?b?[2J: belongs to no namespace: it would change the '
+         'host',
+         text('"linux": {', '"linux": {"sysctl": {"a\\nb\\u001b[2J": "1"}, '))
+
+
 def sockets_of_systemd(b):
     out = b.says("echo $LISTEN_FDS $LISTEN_PID",
                  env={"LISTEN_FDS": "1", "PATH": os.environ["PATH"]})
@@ -113,6 +154,6 @@ ALL = [
     deleting, hooks_have_an_environment_and_places_to_write,
     a_failing_poststart_ends_it, a_new_network_has_its_loopback,
     the_working_folder_is_made, a_root_that_is_shared, without_cgroups,
-    what_contradicts_itself, sockets_of_systemd, a_filter_that_denies_getcwd,
+    what_contradicts_itself, files_that_are_no_config, sockets_of_systemd, a_filter_that_denies_getcwd,
     a_filter_for_calls_that_are_not_known,
 ]
