@@ -59,10 +59,15 @@ void sync_understand(struct sync_message *m, ssize_t n)
 
 void sync_receive(int sock, struct sync_message *m, int *fd)
 {
+    ssize_t n;
     int got;
 
     memset(m, 0, sizeof(*m));
-    sync_understand(m, fd_pass_receive(sock, m, sizeof(*m), 0, &got));
+    n = fd_pass_receive(sock, m, sizeof(*m), 0, &got);
+    /* It ended with something of ours unread; what it said is still there. */
+    if (n == -ECONNRESET)
+        n = fd_pass_receive(sock, m, sizeof(*m), 0, &got);
+    sync_understand(m, n);
     if (fd)
         *fd = got;
     else if (got >= 0)

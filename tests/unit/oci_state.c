@@ -4,6 +4,7 @@
  * are told, and nobody is killed for them.
  */
 #include <errno.h>
+#include <unistd.h>
 
 #include "oci/criu.h"
 #include "oci/state_int.h"
@@ -132,6 +133,22 @@ static void messages_that_nobody_sends_are_errors(void)
     CHECK_EQ(understood(SYNC_READY, 0, 0, "", 3).code, EPROTO);
 }
 
+/* Who ends with something unread resets the connection; its word counts. */
+static void the_last_word_of_one_that_heard_nothing(void)
+{
+    struct error said = {.code = ENOENT, .msg = "no such program"}, err = {0};
+    int pair[2];
+
+    CHECK(!sync_pair(pair, &err));
+    CHECK(sync_send(pair[0], SYNC_GO, 0, -1));
+    sync_send_error(pair[1], &said);
+    close(pair[1]);
+    CHECK_EQ(-sync_expect(pair[0], SYNC_READY, NULL, &err), ENOENT);
+    CHECK(!strcmp(err.msg, "no such program"));
+    CHECK_EQ(-sync_expect(pair[0], SYNC_READY, NULL, &err), EPIPE);
+    close(pair[0]);
+}
+
 static int pipes_of(const char *text, char *seen)
 {
     struct error err = {0};
@@ -163,6 +180,7 @@ int main(void)
     RUN(what_cannot_be_is_no_state);
     RUN(no_cgroup_but_a_containers);
     RUN(messages_that_nobody_sends_are_errors);
+    RUN(the_last_word_of_one_that_heard_nothing);
     RUN(descriptors_of_a_checkpoint);
     return test_status();
 }
