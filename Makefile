@@ -110,7 +110,8 @@ $(BUILD)/gen/call_table.inc: scripts/call-table
 	mv $@.tmp $@
 
 $(BUILD)/obj/fence/calls.o $(BUILD)/musl/fence/calls.o: $(BUILD)/gen/call_names.inc
-$(BUILD)/obj/fence/numbers.o: $(BUILD)/gen/call_table.inc
+$(BUILD)/obj/fence/numbers.o $(BUILD)/musl/fence/numbers.o: \
+    $(BUILD)/gen/call_table.inc
 
 $(BUILD)/tests/%: tests/unit/%.c $(LIB_OBJ)
 	@mkdir -p $(@D)
@@ -173,6 +174,7 @@ test:
 
 test-distro: all
 	tests/distro/run
+	tests/oci/run lab
 	tests/direct/run long
 	tests/firmware/run long
 
