@@ -41,10 +41,35 @@ static bool is_json(const char *format)
     return format && !strcmp(format, "json");
 }
 
+#define SETTLE_US 2000
+#define IDLE_MAX  50 /* tries while nobody holds the lock, or not yet */
+
+/*
+ * Until there is a process, a container that is being made has nothing to
+ * tell: waits for that, a second at most. No hook asks that early, so that
+ * none can wait for itself.
+ */
+static int open_made(struct container *c, const struct oci_call *call,
+                     struct error *err)
+{
+    unsigned i, idle = 0;
+    int e = 0;
+
+    for (i = 0; i < 1000000 / SETTLE_US; i++) {
+        e = oci_state_open(c, call->g->root, call->word[0], false, err);
+        if (!(e == -ENODATA || (!e && !c->state.pid)) ||
+            (!oci_state_busy(c) && ++idle > IDLE_MAX))
+            break;
+        oci_state_close(c);
+        usleep(SETTLE_US);
+    }
+    return e;
+}
+
 int oci_state(const struct oci_call *call, struct error *err)
 {
     struct container c = {0};
-    int e = oci_state_open(&c, call->g->root, call->word[0], false, err);
+    int e = open_made(&c, call, err);
 
     if (!e)
         puts(oci_state_text(&c, oci_state_status(&c)));

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -87,6 +88,7 @@ static const struct {
     {"idmap", offsetof(struct mount_options, idmap)},
     {"ridmap", offsetof(struct mount_options, idmap_recursive)},
     {"src-nofollow", offsetof(struct mount_options, nofollow)},
+    {"dest-nofollow", offsetof(struct mount_options, dest_nofollow)},
     {"copy-symlink", offsetof(struct mount_options, nofollow)},
 };
 /* clang-format on */
@@ -178,6 +180,24 @@ int mount_copy(int dir, const char *source, bool recursive, bool nofollow,
     return fd;
 }
 
+int mount_tmpfs(mode_t mode, struct error *err)
+{
+    int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), fd = -1;
+    char text[16];
+
+    snprintf(text, sizeof(text), "%o", mode);
+    if (fs >= 0 &&
+        !syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", text, 0) &&
+        !syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+        fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+                          MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID);
+    if (fd < 0)
+        error_set(err, errno, "cannot make a tmpfs: %s", strerror(errno));
+    if (fs >= 0)
+        close(fs);
+    return fd < 0 ? -err->code : fd;
+}
+
 int mount_attr(int mount, uint64_t set, uint64_t clear, bool recursive,
                int userns, struct error *err)
 {
@@ -196,6 +216,17 @@ int mount_attr(int mount, uint64_t set, uint64_t clear, bool recursive,
                          userns >= 0 && errno == EINVAL
                              ? "this file system cannot be id-mapped"
                              : strerror(errno));
+    return 0;
+}
+
+int mount_follow(int mount, struct error *err)
+{
+    struct mount_attr a = {.propagation = MS_SLAVE};
+
+    if (syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH | AT_RECURSIVE, &a,
+                sizeof(a)))
+        return error_set(err, errno, "cannot set a mount's propagation: %s",
+                         strerror(errno));
     return 0;
 }
 

@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/arena.h"
 #include "base/error.h"
 
@@ -20,6 +22,8 @@ struct mount_options {
     const char *data;              /* for the file system; NULL: none */
     bool copy_up, idmap, idmap_recursive;
     bool nofollow; /* a source that is a link is mounted as such */
+    bool
+        dest_nofollow; /* a target that is a link is mounted on, not followed */
 };
 
 /* Options that are no mount's own go to `data`. */
@@ -35,9 +39,16 @@ const char *mount_option_name(unsigned i);
  */
 int mount_copy(int dir, const char *source, bool recursive, bool nofollow,
                struct error *err) must_check;
+/* A tmpfs without programs, detached: a descriptor, or -errno. */
+int mount_tmpfs(mode_t mode, struct error *err) must_check;
 /* Sets and clears MOUNT_ATTR_* of a mount. userns: -1, or of an idmap. */
 int mount_attr(int mount, uint64_t set, uint64_t clear, bool recursive,
                int userns, struct error *err) must_check;
+/*
+ * A detached copy, and what is below it: what the original gets it shall get,
+ * but what happens in it shall not be seen there (MS_SLAVE).
+ */
+int mount_follow(int mount, struct error *err) must_check;
 /* Puts a detached mount where `target` is. */
 int mount_put(int mount, int target, struct error *err) must_check;
 /*

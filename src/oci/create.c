@@ -441,6 +441,7 @@ static int prepare(struct making *m, bool with_start, struct error *err)
         e = proc_open(l, err);
     if (e)
         return e;
+    idmap_default(&m->c.arena, &m->spec);
     l->c = &m->c;
     l->spec = &m->spec;
     l->process = m->spec.process;
@@ -480,7 +481,7 @@ int making_begin(struct making *m, const struct container_options *o,
     m->o = o;
     m->c.dir = m->c.root_fd = m->relay = -1;
     m->l.sync = m->l.start = m->l.proc = m->l.console_socket = -1;
-    m->l.source_of_root = -1;
+    m->l.source_of_root = m->l.nodes = -1;
     e = prepare(m, with_start, err);
     if (!e)
         e = make_state(m, err);

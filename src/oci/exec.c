@@ -237,6 +237,7 @@ static int exec_in(struct container *c, const struct container_options *o,
         .joined_pidfd = -1,
         .source_of_root = -1,
         .report = {-1, -1},
+        .nodes = -1,
         .preserve_fds = o->preserve_fds,
         .no_new_keyring = o->no_new_keyring,
     };

@@ -31,6 +31,53 @@ static int write_proc(pid_t pid, const char *name, const char *text)
     return e;
 }
 
+#define OWN_MAX 340 /* lines that the kernel allows in a map */
+
+/* What this process's own namespace has, each id as itself. */
+static void own_ids(struct arena *a, const char *file, struct json_array *maps)
+{
+    struct spec_idmap *m = arena_alloc(a, OWN_MAX * sizeof(*m));
+    FILE *f = fopen(file, "re");
+    unsigned n = 0, outside;
+
+    while (f && n < OWN_MAX &&
+           fscanf(f, "%u %u %u", &m[n].container_id, &outside, &m[n].size) ==
+               3) {
+        m[n].host_id = m[n].container_id;
+        n++;
+    }
+    if (f)
+        fclose(f);
+    maps->items = m;
+    maps->count = n;
+}
+
+static void one_id(struct arena *a, uint32_t id, struct json_array *maps)
+{
+    struct spec_idmap *m = arena_alloc(a, sizeof(*m));
+
+    m->host_id = id;
+    m->size = 1;
+    maps->items = m;
+    maps->count = 1;
+}
+
+void idmap_default(struct arena *a, struct spec *spec)
+{
+    const struct spec_namespace *user = spec_namespace(spec, CLONE_NEWUSER);
+    struct spec_linux *l = &spec->linux_;
+
+    if (!user || (user->path && user->path[0]) || l->uid_mappings.count)
+        return;
+    if (geteuid()) {
+        one_id(a, geteuid(), &l->uid_mappings);
+        one_id(a, getegid(), &l->gid_mappings);
+        return;
+    }
+    own_ids(a, "/proc/self/uid_map", &l->uid_mappings);
+    own_ids(a, "/proc/self/gid_map", &l->gid_mappings);
+}
+
 static char *map_text(const struct json_array *maps)
 {
     const struct spec_idmap *m = maps->items;

@@ -38,6 +38,7 @@ struct launch {
     int console_socket;    /* where a terminal's master goes, or -1 */
     int *sources;          /* of mounts, detached; -1: the process opens it */
     int source_of_root;    /* the same of the rootfs */
+    int nodes;             /* rootfs_nodes(), or -1 */
     unsigned preserve_fds; /* from 3 on */
     unsigned listen_fds;   /* so many of them are systemd's sockets */
     bool no_pivot, no_new_keyring;
@@ -96,6 +97,11 @@ void enter_report(struct launch *l, const struct error *err);
 
 /* --- idmap.c --- */
 
+/*
+ * The maps of a new user namespace that config.json gives none: ids as they
+ * are for root, and a user's own as 0. In `a`.
+ */
+void idmap_default(struct arena *a, struct spec *spec);
 /* Writes the maps of a process in a new user namespace. */
 int idmap_write(pid_t pid, const struct json_array *uids,
                 const struct json_array *gids, struct error *err) must_check;

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -31,122 +32,6 @@ static bool type_is(const struct spec_mount *m, const char *type)
 bool rootfs_is_bind(const struct spec_mount *m, const struct mount_options *o)
 {
     return (o->flags & MS_BIND) || type_is(m, "bind");
-}
-
-/* --- sources --- */
-
-static int source_userns(const struct launch *l, const struct spec_mount *m,
-                         struct error *err)
-{
-    const struct spec_linux *s = &l->spec->linux_;
-
-    if (m->uid_mappings.count)
-        return idmap_namespace(&m->uid_mappings, &m->gid_mappings, err);
-    if (s->uid_mappings.count)
-        return idmap_namespace(&s->uid_mappings, &s->gid_mappings, err);
-    return error_set(err, EINVAL,
-                     "option idmap: needs uidMappings and "
-                     "gidMappings, here or in linux");
-}
-
-/* A mount to be bound, detached, with all its attributes. */
-static int source_open(const struct launch *l, const struct spec_mount *m,
-                       const struct mount_options *o, struct error *err)
-{
-    bool idmap = o->idmap || m->uid_mappings.count;
-    int userns = -1, fd, e = 0;
-    const char *path = m->source;
-
-    if (!path || !path[0])
-        return error_set(err, EINVAL, "source: is missing");
-    if (path[0] != '/')
-        path = arena_printf(&l->c->arena, "%s/%s", l->bundle, path);
-    fd = mount_copy(AT_FDCWD, path, o->flags & MS_REC, o->nofollow, err);
-    if (fd < 0)
-        return fd;
-    if (idmap) {
-        userns = source_userns(l, m, err);
-        e = userns < 0 ? userns
-                       : mount_attr(fd, 0, 0, o->idmap_recursive, userns, err);
-    }
-    if (!e)
-        e = mount_attr(fd, o->attr_set, o->attr_clear, false, -1, err);
-    /* What the host has locked stays as strict as it was. */
-    if (e == -EPERM && !idmap)
-        e = mount_attr(fd, o->attr_set & ~(uint64_t)MOUNT_ATTR__ATIME, 0, false,
-                       -1, err);
-    if (!e)
-        e = mount_attr(fd, o->rec_set, o->rec_clear, true, -1, err);
-    if (userns >= 0)
-        close(userns);
-    if (e)
-        close(fd);
-    return e ? e : fd;
-}
-
-static int parse(struct launch *l, unsigned i, struct mount_options *o,
-                 struct error *err)
-{
-    const struct spec_mount *m =
-        (const struct spec_mount *)l->spec->mounts.items + i;
-    int e =
-        mount_parse(&l->c->arena, m->options.item, m->options.count, o, err);
-
-    return e ? error_prefix(err, "mounts[%u].options", i) : 0;
-}
-
-static int mount_fault(const struct spec_mount *m, unsigned i,
-                       struct error *err)
-{
-    return error_prefix(err, "mounts[%u] (%s)", i, m->destination);
-}
-
-int rootfs_sources(struct launch *l, struct error *err)
-{
-    const struct spec_mount *m = l->spec->mounts.items;
-    bool userns = spec_namespace(l->spec, CLONE_NEWUSER);
-    struct mount_options o;
-    unsigned i;
-    int fd;
-
-    l->sources =
-        arena_alloc(&l->c->arena, (l->spec->mounts.count + 1) * sizeof(int));
-    l->source_of_root = -1;
-    for (i = 0; i < l->spec->mounts.count; i++)
-        l->sources[i] = -1;
-    for (i = 0; i < l->spec->mounts.count; i++) {
-        int e = parse(l, i, &o, err);
-
-        if (e)
-            return e;
-        if (!rootfs_is_bind(&m[i], &o) || (o.flags & MS_REMOUNT) ||
-            !(userns || o.idmap || m[i].uid_mappings.count))
-            continue;
-        fd = source_open(l, &m[i], &o, err);
-        if (fd < 0 && fd != -EPERM)
-            return mount_fault(&m[i], i, err);
-        l->sources[i] = fd < 0 ? -1 : fd; /* a user without rights */
-    }
-    if (userns && spec_namespace(l->spec, CLONE_NEWNS)) {
-        fd = mount_copy(AT_FDCWD, l->rootfs, true, false, err);
-        if (fd < 0 && fd != -EPERM)
-            return error_prefix(err, "root.path");
-        l->source_of_root = fd < 0 ? -1 : fd;
-    }
-    return 0;
-}
-
-void rootfs_sources_close(struct launch *l)
-{
-    unsigned i;
-
-    for (i = 0; l->sources && i < l->spec->mounts.count; i++)
-        if (l->sources[i] >= 0)
-            close(l->sources[i]);
-    if (l->source_of_root >= 0)
-        close(l->source_of_root);
-    l->source_of_root = -1;
-    l->sources = NULL;
 }
 
 /* --- targets --- */
@@ -175,10 +60,10 @@ static bool may_cover(const char *path)
 }
 
 /* The folder or file that a mount is for, made if it is missing. */
-static int target_open(struct rootfs *r, const struct spec_mount *m, bool file,
-                       struct error *err)
+static int target_make(struct rootfs *r, const struct spec_mount *m, bool file,
+                       bool *made, struct error *err)
 {
-    int fd = path_make_in(r->root, m->destination, file, NULL);
+    int fd = path_make_in(r->root, m->destination, file, made);
 
     if (fd == -EROFS || fd == -EACCES || fd == -ENOENT)
         return error_set(err, -fd, "destination: cannot make it: %s",
@@ -186,6 +71,69 @@ static int target_open(struct rootfs *r, const struct spec_mount *m, bool file,
     if (fd < 0)
         return error_set(err, -fd, "destination: %s", strerror(-fd));
     return fd;
+}
+
+static int target_open(struct rootfs *r, const struct spec_mount *m, bool file,
+                       struct error *err)
+{
+    return target_make(r, m, file, NULL, err);
+}
+
+/* For a bind: option dest-nofollow takes a link for the target itself. */
+static int target_of_bind(struct rootfs *r, const struct spec_mount *m,
+                          const struct mount_options *o, bool file,
+                          struct error *err)
+{
+    int fd = -ENOENT;
+
+    if (o->dest_nofollow)
+        fd = path_open_in(r->root, m->destination, O_PATH | O_NOFOLLOW);
+    if (fd == -ENOENT)
+        return target_open(r, m, file, err);
+    return fd < 0 ? error_set(err, -fd, "destination: %s", strerror(-fd)) : fd;
+}
+
+static int mount_id(const struct launch *l, int fd)
+{
+    char path[40], text[256] = "", *at;
+    int info;
+
+    snprintf(path, sizeof(path), "self/fdinfo/%d", fd);
+    info = openat(l->proc, path, O_RDONLY | O_CLOEXEC);
+    if (info >= 0) {
+        if (read(info, text, sizeof(text) - 1) < 0)
+            text[0] = 0;
+        close(info);
+    }
+    at = strstr(text, "mnt_id:");
+    return at ? atoi(at + 7) : -1;
+}
+
+/* Is it the root itself, and no other mount of the same folder? */
+static bool is_root(const struct rootfs *r, int target)
+{
+    struct stat a, b;
+
+    return !fstat(r->root, &a) && !fstat(target, &b) && a.st_ino == b.st_ino &&
+           a.st_dev == b.st_dev &&
+           mount_id(r->l, r->root) == mount_id(r->l, target);
+}
+
+/* What has been mounted on the root is the root from now on. */
+static int root_replaced(struct rootfs *r, struct error *err)
+{
+    int fd = -1;
+
+    /* Nothing leads to what is on top of the process's own root. */
+    if (!strcmp(r->l->rootfs, "/"))
+        errno = EBUSY;
+    else
+        fd = open(r->l->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno, "%s: %s", r->l->rootfs, strerror(errno));
+    dup3(fd, r->root, O_CLOEXEC);
+    close(fd);
+    return 0;
 }
 
 /*
@@ -217,7 +165,7 @@ static int bind(struct rootfs *r, unsigned i, const struct spec_mount *m,
     struct stat st;
 
     if (source < 0)
-        source = source_open(r->l, m, o, err);
+        source = rootfs_source_open(r->l, m, o, err);
     if (source < 0)
         return source;
     if (fstat(source, &st)) {
@@ -225,7 +173,7 @@ static int bind(struct rootfs *r, unsigned i, const struct spec_mount *m,
         close(source);
         return e;
     }
-    target = target_open(r, m, !S_ISDIR(st.st_mode), err);
+    target = target_of_bind(r, m, o, !S_ISDIR(st.st_mode), err);
     if (target < 0)
         e = target;
     else if (!may_cover(m->destination) && !rootfs_is_proc_root(source))
@@ -234,6 +182,8 @@ static int bind(struct rootfs *r, unsigned i, const struct spec_mount *m,
         e = mount_put(source, target, err);
     if (!e && o->propagation)
         e = mount_propagation(source, o->propagation, err);
+    if (!e && is_root(r, target))
+        e = root_replaced(r, err);
     if (target >= 0)
         close(target);
     close(source);
@@ -282,11 +232,47 @@ static int bind_sys(int target, const struct mount_options *o,
     return mount_bind(AT_FDCWD, "/sys", true, o->attr_set, target, err);
 }
 
+/* A tmpfs is as open as the folder that it hides, unless options say how. */
+static void mode_of_hidden(struct rootfs *r, int target,
+                           struct mount_options *o)
+{
+    const char *data = o->data;
+    struct stat st;
+
+    if (data && (!strncmp(data, "mode=", 5) || strstr(data, ",mode=")))
+        return;
+    if (!fstat(target, &st))
+        o->data = arena_printf(&r->l->c->arena, "%s%smode=%o", data ? data : "",
+                               data ? "," : "", st.st_mode & 07777);
+}
+
 /* A tmpfs that shall be read-only gets so at the end: mounts go into it. */
 static bool late_readonly(const struct spec_mount *m,
                           const struct mount_options *o)
 {
-    return type_is(m, "tmpfs") && (o->flags & MS_RDONLY);
+    return type_is(m, "tmpfs") &&
+           ((o->flags & MS_RDONLY) || (o->rec_set & MOUNT_ATTR_RDONLY));
+}
+
+/* What mount(2) does not take: propagation, and the options of whole trees. */
+static int new_fs_attributes(struct rootfs *r, const struct spec_mount *m,
+                             const struct mount_options *o, struct error *err)
+{
+    uint64_t set = o->rec_set;
+    int at, e;
+
+    if (late_readonly(m, o))
+        set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
+    if (!set && !o->rec_clear && !o->propagation)
+        return 0;
+    at = path_open_in(r->root, m->destination, O_PATH);
+    if (at < 0)
+        return error_set(err, -at, "destination: %s", strerror(-at));
+    e = mount_attr(at, set, o->rec_clear, true, -1, err);
+    if (!e && o->propagation)
+        e = mount_propagation(at, o->propagation, err);
+    close(at);
+    return e;
 }
 
 static int new_fs(struct rootfs *r, const struct spec_mount *m,
@@ -294,12 +280,14 @@ static int new_fs(struct rootfs *r, const struct spec_mount *m,
 {
     bool plain = type_is(m, "proc") || type_is(m, "sysfs");
     struct mount_options own = *o;
+    bool made = true, root;
     int target =
-        plain ? target_plain(r, m, err) : target_open(r, m, false, err);
+        plain ? target_plain(r, m, err) : target_make(r, m, false, &made, err);
     int e;
 
     if (target < 0)
         return target;
+    root = is_root(r, target);
     e = type_is(m, "proc") ? 0
                            : rootfs_outside_proc(target, "destination", err);
     if (e) {
@@ -308,23 +296,20 @@ static int new_fs(struct rootfs *r, const struct spec_mount *m,
     }
     if (late_readonly(m, o))
         own.flags &= ~(unsigned long)MS_RDONLY;
+    if (type_is(m, "tmpfs") && !made)
+        mode_of_hidden(r, target, &own);
     if (type_is(m, "cgroup") || type_is(m, "cgroup2"))
         e = rootfs_mount_cgroup(r, m->destination, target, o, err);
     else
         e = mount_new(m->type, m->source, target, &own, err);
     if (e == -EPERM && r->l->in_userns && type_is(m, "sysfs"))
         e = bind_sys(target, o, err);
+    if (!e && root)
+        e = root_replaced(r, err);
     if (!e && o->copy_up && type_is(m, "tmpfs"))
         e = copy_up(r, m, target, err);
     close(target);
-    if (e || !o->propagation)
-        return e;
-    target = path_open_in(r->root, m->destination, O_PATH);
-    if (target < 0)
-        return error_set(err, -target, "destination: %s", strerror(-target));
-    e = mount_propagation(target, o->propagation, err);
-    close(target);
-    return e;
+    return e ? e : new_fs_attributes(r, m, o, err);
 }
 
 static int mount_one(struct rootfs *r, unsigned i, struct error *err)
@@ -342,17 +327,10 @@ static int mount_one(struct rootfs *r, unsigned i, struct error *err)
         e = error_set(err, EINVAL, "type: is missing");
     else
         e = new_fs(r, m, o, err);
-    return e ? mount_fault(m, i, err) : 0;
+    return e ? rootfs_fault(m, i, err) : 0;
 }
 
 /* --- the root itself --- */
-
-static bool propagates(const struct launch *l)
-{
-    const char *p = l->spec->linux_.rootfs_propagation;
-
-    return p && (!strcmp(p, "shared") || !strcmp(p, "rshared"));
-}
 
 /* pivot_root() refuses a root whose parent mount is shared. */
 static void parent_private(const char *rootfs)
@@ -369,7 +347,7 @@ static void parent_private(const char *rootfs)
 
 static int root_mount(struct launch *l, struct error *err)
 {
-    unsigned long how = propagates(l) ? MS_SHARED : MS_SLAVE;
+    unsigned long how = rootfs_propagates(l) ? MS_SHARED : MS_SLAVE;
     int fd = l->source_of_root, at, e;
 
     if (mount(NULL, "/", NULL, MS_REC | how, NULL))
@@ -379,14 +357,14 @@ static int root_mount(struct launch *l, struct error *err)
         fd = mount_copy(AT_FDCWD, l->rootfs, true, false, err);
     if (fd < 0)
         return error_prefix(err, "root.path");
-    if (propagates(l))
+    if (rootfs_propagates(l))
         parent_private(l->rootfs);
     at = open(l->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     e = at < 0 ? error_set(err, errno, "root.path: %s: %s", l->rootfs,
                            strerror(errno))
                : mount_put(fd, at, err);
     /* Shared is what it becomes later: pivot_root() refuses such a root. */
-    if (!e && propagates(l))
+    if (!e && rootfs_propagates(l))
         e = mount_propagation(fd, MS_PRIVATE, err);
     if (at >= 0)
         close(at);
@@ -436,7 +414,7 @@ static struct rootfs *rootfs_begin(struct launch *l, struct error *err)
     r->l = l;
     r->mount = arena_alloc(&l->c->arena, (n + 1) * sizeof(*r->mount));
     for (i = 0; i < n; i++)
-        if (parse(l, i, &r->mount[i], err))
+        if (rootfs_options(l, i, &r->mount[i], err))
             return NULL;
     r->root = l->made & CLONE_NEWNS
                   ? root_mount(l, err)

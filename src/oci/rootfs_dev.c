@@ -48,13 +48,23 @@ static mode_t device_type(const struct spec_device *d)
     return d->type[0] == 'b' ? S_IFBLK : d->type[0] == 'p' ? S_IFIFO : S_IFCHR;
 }
 
-/* The host's own node stands in where none can be made. */
-static int device_bind(struct rootfs *r, const struct spec_device *d,
+mode_t rootfs_device_mode(const struct spec_device *d)
+{
+    return device_type(d) |
+           (d->has & SPEC_FILE_MODE ? d->file_mode & 07777 : 0666);
+}
+
+/*
+ * Where none can be made: number `node` of those that the runtime has made,
+ * else the host's own.
+ */
+static int device_bind(struct rootfs *r, const struct spec_device *d, int node,
                        struct error *err)
 {
+    bool ours = node >= 0 && rootfs_nodes_have(r, (unsigned)node);
     int target, e;
 
-    if (access(d->path, F_OK))
+    if (!ours && access(d->path, F_OK))
         return error_set(err, errno, "%s: the host has none: %s", d->path,
                          strerror(errno));
     target = path_make_in(r->root, d->path, true, NULL);
@@ -62,7 +72,8 @@ static int device_bind(struct rootfs *r, const struct spec_device *d,
         return error_set(err, -target, "%s: %s", d->path, strerror(-target));
     e = rootfs_outside_proc(target, d->path, err);
     if (!e)
-        e = mount_bind(AT_FDCWD, d->path, false, 0, target, err);
+        e = ours ? rootfs_nodes_bind(r, (unsigned)node, target, err)
+                 : mount_bind(AT_FDCWD, d->path, false, 0, target, err);
     close(target);
     return e;
 }
@@ -143,15 +154,16 @@ static int device_node(struct rootfs *r, const struct spec_device *d,
              : 0;
 }
 
-static int device_make(struct rootfs *r, const struct spec_device *d,
-                       mode_t mode, struct error *err)
+static int device_make(struct rootfs *r, const struct spec_device *d, int node,
+                       struct error *err)
 {
+    mode_t mode = rootfs_device_mode(d) & 07777;
     int e;
 
     if (r->l->in_userns && d->type[0] != 'p')
-        return device_bind(r, d, err);
+        return device_bind(r, d, node, err);
     e = device_node(r, d, mode, err);
-    return e == -EPERM ? device_bind(r, d, err) : e;
+    return e == -EPERM ? device_bind(r, d, node, err) : e;
 }
 
 static bool listed(const struct spec *s, const char *path)
@@ -200,6 +212,26 @@ static bool dev_is_bound(const struct rootfs *r)
     return false;
 }
 
+/*
+ * A link would have them made in some other folder of the root, which the
+ * image chooses, and which may be a volume.
+ */
+static int dev_folder(struct rootfs *r, struct error *err)
+{
+    struct stat st;
+    int dev = path_open_in(r->root, "/dev", O_PATH | O_NOFOLLOW);
+
+    if (dev == -ENOENT)
+        dev = path_make_in(r->root, "/dev", false, NULL);
+    if (dev >= 0 && !fstat(dev, &st) && S_ISDIR(st.st_mode))
+        return dev;
+    if (dev < 0)
+        return error_set(err, -dev, "/dev: %s", strerror(-dev));
+    close(dev);
+    return error_set(err, ENOTDIR,
+                     "/dev: is no folder of the root, which devices need");
+}
+
 int rootfs_devices(struct rootfs *r, struct error *err)
 {
     const struct spec *s = r->l->spec;
@@ -210,20 +242,22 @@ int rootfs_devices(struct rootfs *r, struct error *err)
 
     if (dev_is_bound(r))
         return 0;
-    dev = path_make_in(r->root, "/dev", false, NULL);
+    dev = dev_folder(r, err);
     if (dev < 0)
-        return error_set(err, -dev, "/dev: %s", strerror(-dev));
+        return dev;
     mask = umask(0);
     for (i = 0; i < ARRAY_SIZE(defaults) && !e; i++)
         if (!listed(s, defaults[i].path))
-            e = device_make(r, &defaults[i], defaults[i].file_mode, err);
+            e = device_make(r, &defaults[i], -1, err);
+    if (!e)
+        e = rootfs_nodes_open(r, err);
     for (i = 0; i < s->linux_.devices.count && !e; i++) {
-        e = device_make(
-            r, &d[i], d[i].has & SPEC_FILE_MODE ? d[i].file_mode & 07777 : 0666,
-            err);
+        e = device_make(r, &d[i], (int)i, err);
         if (e)
             error_prefix(err, "linux.devices[%u]", i);
     }
+    if (!e)
+        e = rootfs_nodes_close(r, err);
     umask(mask);
     if (!e)
         e = make_links(r, dev, err);

@@ -39,10 +39,34 @@ int rootfs_proc(struct rootfs *r, int *out, struct error *err) must_check;
  */
 int rootfs_open_masked(const struct rootfs *r, int proc,
                        const char *path) must_check;
+/* Of spec->mounts[i]. */
+int rootfs_options(struct launch *l, unsigned i, struct mount_options *o,
+                   struct error *err) must_check;
+/* "mounts[i] (destination): " before the message. */
+int rootfs_fault(const struct spec_mount *m, unsigned i, struct error *err);
+/* Is the root to be shared with where it comes from? */
+bool rootfs_propagates(const struct launch *l);
+/* A mount to be bound, detached, with all its attributes. */
+int rootfs_source_open(const struct launch *l, const struct spec_mount *m,
+                       const struct mount_options *o,
+                       struct error *err) must_check;
 /* Is it a bind, by its type or by its options? */
 bool rootfs_is_bind(const struct spec_mount *m, const struct mount_options *o);
 /* The devices that every container has. [runtime-spec, "Default Devices"] */
 const struct spec_device *rootfs_default_devices(unsigned *count);
+/* Type and permissions, as of mknod(2). */
+mode_t rootfs_device_mode(const struct spec_device *d);
+/*
+ * rootfs_nodes.c. In the runtime: l->nodes, if the container can make no
+ * devices itself. In the container's process: opened, bound from by the
+ * number in linux.devices, and closed.
+ */
+int rootfs_nodes(struct launch *l, struct error *err) must_check;
+int rootfs_nodes_open(struct rootfs *r, struct error *err) must_check;
+bool rootfs_nodes_have(struct rootfs *r, unsigned i);
+int rootfs_nodes_bind(struct rootfs *r, unsigned i, int target,
+                      struct error *err) must_check;
+int rootfs_nodes_close(struct rootfs *r, struct error *err) must_check;
 /* Devices, links and what else belongs into /dev. */
 int rootfs_devices(struct rootfs *r, struct error *err) must_check;
 /* One of type cgroup at `target`, which is what `path` leads to. */

@@ -173,7 +173,7 @@ static int check_needs(const struct spec *s, struct error *err)
         return NO("linux.uidMappings: needs a namespace \"user\" in "
                   "linux.namespaces");
     if (user && !(user->path && user->path[0]) &&
-        (!l->uid_mappings.count || !l->gid_mappings.count))
+        !l->uid_mappings.count != !l->gid_mappings.count)
         return NO("linux.%cidMappings: a new namespace \"user\" needs one",
                   l->uid_mappings.count ? 'g' : 'u');
     if (l->net_devices.count && !spec_namespace(s, CLONE_NEWNET))

@@ -169,6 +169,16 @@ int oci_state_open(struct container *c, const char *root, const char *id,
     return e ? error_prefix(err, "container \"%s\"", id) : cgroups_open(c, err);
 }
 
+bool oci_state_busy(const struct container *c)
+{
+    if (c->dir < 0)
+        return false;
+    if (flock(c->dir, LOCK_SH | LOCK_NB))
+        return errno == EWOULDBLOCK;
+    flock(c->dir, LOCK_UN);
+    return false;
+}
+
 void oci_state_let_go(struct container *c)
 {
     if (c->dir >= 0)

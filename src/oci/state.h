@@ -71,6 +71,11 @@ int oci_state_create(struct container *c, const char *root, const char *id,
  */
 int oci_state_open(struct container *c, const char *root, const char *id,
                    bool lock, struct error *err) must_check;
+/*
+ * After oci_state_open(), be it that it failed: is somebody making or changing
+ * it now? A lock that nobody holds tells of one who was killed.
+ */
+bool oci_state_busy(const struct container *c);
 void oci_state_close(struct container *c);
 /*
  * In a process that was forked: its copies of the descriptors would keep the

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the specification leaves open, and users of runc and crun rely on."""
 
+import json
 import os
+import shutil
+import subprocess
 
-from box import equal
+from box import PROGRAM, equal
 
 
 def deleting(b):
@@ -150,10 +153,156 @@ def a_filter_for_calls_that_are_not_known(b):
           "is named nosuch", "refused")
 
 
+def a_user_namespace_without_maps(b):
+    """Has all ids as they are, as with crun."""
+    b.namespace("user")
+    for k in ("uidMappings", "gidMappings"):
+        b.config["linux"].pop(k, None)
+    with open("/proc/self/uid_map", encoding="ascii") as f:
+        ids = f.read().split()
+    equal(b.says("cat /proc/self/uid_map; stat -c %u /etc/passwd").split(),
+          ids[:1] + ids[:1] + ids[2:] + ["0"], "ids")
+    b.config["linux"]["uidMappings"] = [{"containerID": 0, "hostID": 0,
+                                         "size": 1}]
+    b.write()
+    equal(b.refused("run", "c"), 'linux.gidMappings: a new namespace "user" '
+          "needs one", "half of it")
+
+
+def maps(b):
+    b.namespace("user")
+    for k in ("uidMappings", "gidMappings"):
+        b.config["linux"][k] = [{"containerID": 0, "hostID": 100000,
+                                 "size": 65536}]
+    subprocess.run(["chown", "-R", "-h", "100000:100000", b.rootfs], check=True)
+
+
+def devices_in_a_user_namespace(b):
+    """Made outside, so that the host need not have them."""
+    maps(b)
+    b.config["linux"]["devices"] = [
+        {"path": "/dev/sub/mine", "type": "c", "major": 1, "minor": 5,
+         "fileMode": 0o640, "uid": 7, "gid": 8},
+        {"path": "/dev/pipe", "type": "p", "fileMode": 0o600}]
+    equal(b.says("stat -c '%t:%T %a %u %g' /dev/sub/mine; head -c 3 "
+                 "/dev/sub/mine | wc -c; test -p /dev/pipe && echo pipe; "
+                 "grep -c -E ' / / .*tmpfs' /proc/self/mountinfo; true").split("\n"),
+          ["1:5 640 7 8", "3", "pipe", "0"], "node")
+
+
+def a_host_whose_mounts_are_shared(b):
+    """As systemd has it: what is mounted inside is not seen outside."""
+    maps(b)
+    os.makedirs(b.d + "/vol/sub")
+    b.config["mounts"] += [
+        {"destination": "/v", "source": b.d + "/vol", "options": ["rbind"]},
+        {"destination": "/v/sub", "type": "tmpfs", "source": "t"}]
+    b.config["process"]["args"] = ["/bin/sh", "-c", "grep -c ' /v/sub ' "
+                                   "/proc/mounts"]
+    b.write()
+    p = subprocess.run(
+        ["unshare", "-m", "sh", "-c",
+         f"mount --make-rshared / && {PROGRAM} --root {b.root} run c; "
+         f"grep {b.d} /proc/mounts"], cwd=b.d, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=60)
+    equal(p.stdout.decode(), "1\n", "inside; and nothing outside")
+
+
+def a_tmpfs_is_as_open_as_what_it_hides(b):
+    os.mkdir(b.rootfs + "/own")
+    os.chmod(b.rootfs + "/own", 0o712)
+    for i, o in enumerate(([], ["mode=0750"], ["size=64k", "ro"])):
+        b.config["mounts"].append({"destination": ("/own", "/own/x", "/own")[i],
+                                   "type": "tmpfs", "source": "t",
+                                   "options": o})
+    equal(b.says("stat -c %a /own").split(), ["712"], "the folder's")
+    b.config["mounts"].pop()
+    equal(b.says("stat -c %a /own/x").split(), ["750"], "the option's")
+
+
+def options_of_trees_on_new_file_systems(b):
+    b.config["mounts"] += [
+        {"destination": "/a", "type": "tmpfs", "source": "t",
+         "options": ["rnosuid", "rnoexec"]},
+        {"destination": "/b", "type": "tmpfs", "source": "t",
+         "options": ["rro"]},
+        {"destination": "/b/c", "type": "tmpfs", "source": "t"}]
+    out = b.says("grep ' /a ' /proc/mounts; touch /b/c/x; "
+                 "touch /b/x || echo fixed")
+    equal([o in out for o in ("nosuid", "noexec", "fixed")], [True] * 3, out)
+
+
+def a_mount_on_the_root(b):
+    for x in ("proc", "sys", "dev"):
+        os.makedirs(f"{b.d}/other/{x}")
+    os.makedirs(b.d + "/other/bin")
+    shutil.copy(b.rootfs + "/bin/busybox", b.d + "/other/bin/sh")
+    with open(b.d + "/other/mark", "w", encoding="ascii") as f:
+        f.write("other\n")
+    ours = b.config["mounts"]
+    b.config["mounts"] = [{"destination": "/", "source": b.d + "/other",
+                           "options": ["bind"]}] + ours
+    equal(b.says("read m </mark; echo $m"), "other", "another folder")
+    b.config["mounts"] = [{"destination": "/", "type": "tmpfs", "source": "t",
+                           "options": ["tmpcopyup"]}] + ours
+    equal(b.says("cat /etc/group >/new && wc -l </new"), "2", "a tmpfs")
+    equal(os.path.exists(b.rootfs + "/new"), False, "which hides the folder")
+
+
+def a_link_as_the_target(b):
+    with open(b.d + "/file", "w", encoding="ascii") as f:
+        f.write("data\n")
+    os.symlink("nowhere", b.rootfs + "/link")
+    b.config["mounts"].append({"destination": "/link", "source": b.d + "/file",
+                               "options": ["bind", "dest-nofollow"]})
+    equal(b.says("cat /link"), "data", "what is on the link")
+    equal(os.path.lexists(b.rootfs + "/nowhere"), False, "not where it leads")
+
+
+def a_link_instead_of_dev(b):
+    os.rmdir(b.rootfs + "/dev")
+    os.symlink("/tmp", b.rootfs + "/dev")
+    b.config["mounts"] = [m for m in b.config["mounts"]
+                          if not m["destination"].startswith("/dev")]
+    b.write()
+    equal(b.refused("run", "c"), "/dev: is no folder of the root, which "
+          "devices need", "refused")
+    equal(os.listdir(b.rootfs + "/tmp"), [], "nothing was made there")
+
+
+def asked_while_it_is_made(b):
+    """state waits for the process, and does not wait for one that died."""
+    b.write()
+    seen = set()
+    for i in range(20):
+        b.config["linux"]["cgroupsPath"] = f"/{b.name}{i}"
+        b.write()
+        with open(b.out, "wb") as out:
+            p = subprocess.Popen([PROGRAM, "--root", b.root, "create", f"c{i}"],
+                                 cwd=b.d, stdin=subprocess.DEVNULL,
+                                 stdout=out, stderr=out)
+        while True:
+            rc, text, err = b.call("state", f"c{i}")
+            if "does not exist" not in err:
+                break
+        equal((p.wait(20), rc, err), (0, 0, ""), "state")
+        seen.add(json.loads(text)["status"])
+        b.must("delete", "--force", f"c{i}")
+    equal(seen, {"created"}, "status")
+    os.makedirs(b.root + "/dead", exist_ok=True)
+    if "was never finished" not in b.refused("state", "dead"):
+        raise AssertionError("a folder alone")
+
+
 ALL = [
     deleting, hooks_have_an_environment_and_places_to_write,
     a_failing_poststart_ends_it, a_new_network_has_its_loopback,
     the_working_folder_is_made, a_root_that_is_shared, without_cgroups,
-    what_contradicts_itself, files_that_are_no_config, sockets_of_systemd, a_filter_that_denies_getcwd,
-    a_filter_for_calls_that_are_not_known,
+    what_contradicts_itself, files_that_are_no_config,
+    sockets_of_systemd, a_filter_that_denies_getcwd,
+    a_filter_for_calls_that_are_not_known, a_user_namespace_without_maps,
+    devices_in_a_user_namespace, a_host_whose_mounts_are_shared,
+    a_tmpfs_is_as_open_as_what_it_hides, options_of_trees_on_new_file_systems,
+    a_mount_on_the_root, a_link_as_the_target, a_link_instead_of_dev,
+    asked_while_it_is_made,
 ]
