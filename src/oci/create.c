@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "oci/create_int.h"
+#include "oci/netdev.h"
 #include "oci/sync.h"
 
 /* --- reading --- */
@@ -252,7 +253,8 @@ static bool cgroup_beside(const struct making *m)
     const struct spec_namespace *net = spec_namespace(&m->spec, CLONE_NEWNET);
     const struct cgroup_limits *l = &m->limits;
 
-    return net && !(net->path && net->path[0]) && m->c.cgroup.count &&
+    return net && !(net->path && net->path[0]) &&
+           !m->spec.linux_.net_devices.count && m->c.cgroup.count &&
            m->c.cgroup.layout != CGROUP_V2 && !l->unifieds && !l->hugepages &&
            !l->rdmas && !geteuid() && !spec_namespace(&m->spec, CLONE_NEWUSER);
 }
@@ -343,12 +345,29 @@ int pid_file_write(const char *path, pid_t pid, struct error *err)
     return e ? error_set(err, -e, "--pid-file: %s: %s", path, strerror(-e)) : 0;
 }
 
+/* Its network namespace comes with SYNC_MOUNTED: it is ours to open no more. */
+static int give_devices(struct making *m, int ns, struct error *err)
+{
+    const struct json_array *devices = &m->spec.linux_.net_devices;
+    int e = 0;
+
+    if (devices->count && ns < 0)
+        e = error_set(err, EPIPE, "linux.netDevices: no namespace came");
+    else if (devices->count)
+        e = netdev_move(devices, ns, err);
+    if (ns >= 0)
+        close(ns);
+    return e;
+}
+
 /* The hooks at SYNC_MOUNTED. */
 static int run_hooks(struct making *m, struct error *err)
 {
     const struct spec_hooks *h = &m->spec.hooks;
-    int e = sync_expect(m->l.sync, SYNC_MOUNTED, NULL, err);
+    int ns = -1, e = sync_expect(m->l.sync, SYNC_MOUNTED, &ns, err);
 
+    if (!e)
+        e = give_devices(m, ns, err);
     /* There is an environment by now: "created". [runtime-spec, lifecycle] */
     if (!e)
         e = hooks_run(&h->kind[HOOK_PRESTART], "prestart", &m->c, STATE_CREATED,

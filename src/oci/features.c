@@ -67,7 +67,7 @@ static struct json_value *linux_features(struct arena *a)
     json_put(o, "apparmor", enabled(a, true));
     json_put(o, "selinux", enabled(a, true));
     json_put(o, "intelRdt", enabled(a, false));
-    json_put(o, "netDevices", enabled(a, false));
+    json_put(o, "netDevices", enabled(a, true));
     json_put(mounts, "idmap", enabled(a, true));
     json_put(o, "mountExtensions", mounts);
     return o;

@@ -96,14 +96,25 @@ bool launch_pauses(const struct launch *l)
 {
     const struct spec_hooks *h = &l->spec->hooks;
 
-    return h->kind[HOOK_PRESTART].count || h->kind[HOOK_CREATE_RUNTIME].count;
+    return h->kind[HOOK_PRESTART].count || h->kind[HOOK_CREATE_RUNTIME].count ||
+           l->spec->linux_.net_devices.count;
 }
 
+/* With the namespace that devices shall go to, which the runtime cannot open.
+ */
 static int mounted(struct launch *l, struct error *err)
 {
+    int ns = -1;
+    bool sent;
+
     if (!launch_pauses(l))
         return 0;
-    if (!sync_send(l->sync, SYNC_MOUNTED, 0, -1))
+    if (l->spec->linux_.net_devices.count)
+        ns = openat(l->proc, "self/ns/net", O_RDONLY | O_CLOEXEC);
+    sent = sync_send(l->sync, SYNC_MOUNTED, 0, ns);
+    if (ns >= 0)
+        close(ns);
+    if (!sent)
         return error_set(err, EPIPE, "the runtime is gone");
     return sync_expect(l->sync, SYNC_GO, NULL, err);
 }

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <linux/sched.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,40 @@ static int check_needs(const struct spec *s, struct error *err)
     if (l->net_devices.count && !spec_namespace(s, CLONE_NEWNET))
         return NO("linux.netDevices: needs a namespace \"network\" in "
                   "linux.namespaces");
+    return 0;
+}
+
+/* What Linux takes as a network device's name. */
+static bool device_name(const char *name)
+{
+    return name[0] && strlen(name) < IF_NAMESIZE && strcmp(name, ".") &&
+           strcmp(name, "..") && !strpbrk(name, "/: \t\n\v\f\r%");
+}
+
+static const char *new_name(const struct spec_net_device *d)
+{
+    return d->name && d->name[0] ? d->name : d->key;
+}
+
+static int check_net_devices(const struct spec *s, struct error *err)
+{
+    const struct spec_net_device *d = s->linux_.net_devices.items;
+    unsigned i, k;
+
+    for (i = 0; i < s->linux_.net_devices.count; i++) {
+        const char *name = new_name(&d[i]);
+
+        if (!device_name(d[i].key))
+            return NO("linux.netDevices: \"%.40s\" is no device's name",
+                      d[i].key);
+        if (!device_name(name))
+            return NO("linux.netDevices.%s.name: \"%.40s\" is no device's name",
+                      d[i].key, name);
+        for (k = 0; k < i; k++)
+            if (!strcmp(name, new_name(&d[k])))
+                return NO("linux.netDevices.%s.name: \"%s\" stands there twice",
+                          d[i].key, name);
+    }
     return 0;
 }
 
@@ -382,6 +417,8 @@ int spec_check(const struct spec *s, struct error *err)
         e = check_idmaps(&l->gid_mappings, "linux.gidMappings", err);
     if (!e)
         e = check_needs(s, err);
+    if (!e)
+        e = check_net_devices(s, err);
     if (!e)
         e = check_offsets(s, err);
     if (!e)

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from box import PROGRAM, equal
+from box import PROGRAM, Skip, equal
 
 
 def deleting(b):
@@ -294,6 +294,61 @@ def asked_while_it_is_made(b):
         raise AssertionError("a folder alone")
 
 
+NET = """
+ip link add rf-a type veth peer name rf-b || exit 77
+ip addr add 10.9.8.7/24 brd 10.9.8.200 dev rf-a
+ip -6 addr add fd00:9::7/64 nodad dev rf-a
+ip link set rf-a up
+"""
+
+
+def network(b, after):
+    """`run` in a network of its own that has two devices; "after" is run in
+    it as well."""
+    b.write()
+    p = subprocess.run(
+        ["unshare", "-n", "sh", "-c", NET + f"{PROGRAM} --root {b.root} run c "
+         f"2>&1; {after}"], cwd=b.d, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60)
+    if p.returncode == 77:
+        raise Skip("no veth devices here: " + p.stderr.decode())
+    return p.stdout.decode()
+
+
+def network_devices(b):
+    """Moved with their addresses, under a new name; all of them or none."""
+    b.config["process"]["args"] = ["/bin/sh", "-c", "ip addr show eth7; "
+                                   "ip link show rf-b | head -1"]
+    for ns in (False, True):
+        b.config["linux"]["netDevices"] = {"rf-a": {"name": "eth7"},
+                                           "rf-b": {}}
+        if ns:
+            maps(b)
+        out = network(b, "ip -o link | grep -c rf-")
+        for want in ("inet 10.9.8.7/24 brd 10.9.8.200", "inet6 fd00:9::7/64",
+                     "rf-b", ",UP"):
+            if want not in out:
+                raise AssertionError(f"{ns}: {want} is not in {out}")
+        equal(out.split()[-1], "0", "left outside")
+    b.config["linux"]["netDevices"]["nosuch"] = {}
+    out = network(b, "ip addr show rf-a; ip -o link | grep -c rf-")
+    for want in ("ringfence: linux.netDevices.nosuch: No such device\n",
+                 "inet 10.9.8.7/24 brd 10.9.8.200", "inet6 fd00:9::7/64"):
+        if want not in out:
+            raise AssertionError(f"{want} is not in {out}")
+    equal(out.split()[-1], "2", "moved back")
+    for devices, says in (
+            ({"a/b": {}}, ': "a/b" is no device\'s name'),
+            ({"a": {"name": ".."}}, '.a.name: ".." is no device\'s name'),
+            ({"a": {"name": "x" * 16}},
+             f'.a.name: "{"x" * 16}" is no device\'s name'),
+            ({"a": {"name": "c"}, "b": {"name": "c"}},
+             '.b.name: "c" stands there twice')):
+        b.config["linux"]["netDevices"] = devices
+        b.write()
+        equal(b.refused("run", "c"), "linux.netDevices" + says, "refused")
+
+
 ALL = [
     deleting, hooks_have_an_environment_and_places_to_write,
     a_failing_poststart_ends_it, a_new_network_has_its_loopback,
@@ -304,5 +359,5 @@ ALL = [
     devices_in_a_user_namespace, a_host_whose_mounts_are_shared,
     a_tmpfs_is_as_open_as_what_it_hides, options_of_trees_on_new_file_systems,
     a_mount_on_the_root, a_link_as_the_target, a_link_instead_of_dev,
-    asked_while_it_is_made,
+    asked_while_it_is_made, network_devices,
 ]
