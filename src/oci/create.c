@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "oci/create_int.h"
+#include "oci/notify.h"
 #include "oci/netdev.h"
 #include "oci/sync.h"
 
@@ -190,7 +191,8 @@ static int make_state(struct making *m, struct error *err)
     s->created = time_text(&m->c.arena);
     s->owner = geteuid() ? arena_printf(&m->c.arena, "%u", geteuid()) : "root";
     s->annotations = m->spec.annotations;
-    return save_config(m, err);
+    e = notify_add(&m->c, &m->spec, err);
+    return e ? e : save_config(m, err);
 }
 
 /* --- cgroups --- */
@@ -498,7 +500,7 @@ int making_begin(struct making *m, const struct container_options *o,
     close_foreign(o->preserve_fds);
     memset(m, 0, sizeof(*m));
     m->o = o;
-    m->c.dir = m->c.root_fd = m->relay = -1;
+    m->c.dir = m->c.root_fd = m->relay = m->notify = -1;
     m->l.sync = m->l.start = m->l.proc = m->l.console_socket = -1;
     m->l.source_of_root = m->l.nodes = -1;
     e = prepare(m, with_start, err);
@@ -517,6 +519,8 @@ int making_create(struct making *m, const struct container_options *o,
         e = making_cgroup(m, err);
     if (!e && with_start)
         e = listen_for_start(m, err);
+    else if (!e)
+        m->notify = notify_open(&m->c);
     if (!e)
         e = make_process(m, err);
     if (e)
@@ -546,8 +550,8 @@ void making_undo(struct making *m)
 
 void making_end(struct making *m)
 {
-    int fds[] = {m->l.sync, m->l.start, m->l.proc, m->l.console_socket,
-                 m->relay};
+    int fds[] = {m->l.sync,           m->l.start, m->l.proc,
+                 m->l.console_socket, m->relay,   m->notify};
     unsigned i;
 
     for (i = 0; i < ARRAY_SIZE(fds); i++)

@@ -15,8 +15,9 @@ struct making {
     struct launch l;
     const char *config; /* config.json's own text */
     const char *bundle;
-    pid_t pid; /* of the process; 0: none yet */
-    int relay; /* where its terminal comes from if we keep it; or -1 */
+    pid_t pid;  /* of the process; 0: none yet */
+    int relay;  /* where its terminal comes from if we keep it; or -1 */
+    int notify; /* where it says that it is ready; or -1 */
     struct cgroup_limits limits;
     bool have_state, have_cgroup;
     bool started; /* SYNC_START has been sent */
@@ -67,9 +68,10 @@ int filter_compile(struct arena *a, const struct spec *spec,
 
 /*
  * Until the process ends: signals go on to it, `relay` (or -1) is the socket
- * that its terminal's master comes from. Its status as of a shell.
+ * that its terminal's master comes from, `notify` (or -1) notify_open()'s. Its
+ * status as of a shell.
  */
-int run_wait(pid_t pid, int relay, struct error *err) must_check;
+int run_wait(pid_t pid, int relay, int notify, struct error *err) must_check;
 /* The rest of a run: waits unless it is detached, and removes. */
 int run_to_end(struct making *m, int *status, struct error *err) must_check;
 /* Before the process is made: signals wait until run_wait(). */

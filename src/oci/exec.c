@@ -256,7 +256,7 @@ static int exec_in(struct container *c, const struct container_options *o,
         e = pid_file_write(o->pid_file, pid, err);
     *status = 0;
     if (!e && !o->detach) {
-        e = run_wait(pid, relay, err);
+        e = run_wait(pid, relay, -1, err);
         if (e >= 0) {
             *status = e;
             e = 0;

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "fence/cgroup_stats.h"
 #include "oci/create_int.h"
+#include "oci/notify.h"
 #include "oci/signals.h"
 #include "oci/sync.h"
 
@@ -137,16 +138,21 @@ static void drain(struct relay *r)
     }
 }
 
-static void relay_loop(struct relay *r, int signals, pid_t pid, int *status)
+static void relay_loop(struct relay *r, int signals, int notify, pid_t pid,
+                       int *status)
 {
-    struct pollfd p[] = {
-        {signals, POLLIN, 0}, {r->master, POLLIN, 0}, {0, POLLIN, 0}};
+    struct pollfd p[] = {{signals, POLLIN, 0},
+                         {r->master, POLLIN, 0},
+                         {0, POLLIN, 0},
+                         {notify, POLLIN, 0}};
 
     if (r->master < 0)
         p[2].fd = -1;
     for (;;) {
-        if (poll(p, 3, -1) < 0)
+        if (poll(p, ARRAY_SIZE(p), -1) < 0)
             continue;
+        if ((p[3].revents & POLLIN) && notify_pass(notify))
+            p[3].fd = -1;
         if ((p[0].revents & POLLIN) && on_signal(signals, pid, r, status))
             break;
         if ((p[1].revents & (POLLIN | POLLHUP)) && !pass(r->master, 1))
@@ -158,7 +164,7 @@ static void relay_loop(struct relay *r, int signals, pid_t pid, int *status)
         drain(r);
 }
 
-int run_wait(pid_t pid, int sock, struct error *err)
+int run_wait(pid_t pid, int sock, int notify, struct error *err)
 {
     struct relay r;
     int signals = signals_open(FORWARDED), status = 0;
@@ -166,7 +172,7 @@ int run_wait(pid_t pid, int sock, struct error *err)
     if (signals < 0)
         return error_set(err, -signals, "signalfd: %s", strerror(-signals));
     relay_begin(&r, sock);
-    relay_loop(&r, signals, pid, &status);
+    relay_loop(&r, signals, notify, pid, &status);
     relay_end(&r);
     close(signals);
     return shell_status(status);
@@ -185,21 +191,37 @@ static void tell_limits(struct making *m)
               (unsigned long long)l->memory.limit / MiB);
 }
 
+/* Whoever starts it in the background wants to know when it is of use. */
+static void await_ready(struct making *m)
+{
+    int pidfd = oci_state_pidfd(&m->c);
+
+    if (pidfd < 0)
+        return;
+    notify_wait(&m->c, m->notify, pidfd);
+    close(pidfd);
+}
+
 int run_to_end(struct making *m, int *status, struct error *err)
 {
     int e;
 
     *status = 0;
     if (m->o->detach) {
+        if (m->notify >= 0)
+            await_ready(m);
         making_end(m);
         return 0;
     }
-    e = run_wait(m->pid, m->relay, err);
+    oci_state_unlock(&m->c);
+    e = run_wait(m->pid, m->relay, m->notify, err);
     if (e >= 0) {
         *status = e;
         if (e == 128 + SIGKILL)
             tell_limits(m);
-        e = m->o->keep ? 0 : container_remove(&m->c, &m->spec, err);
+        e = 0;
+        if (!m->o->keep && oci_state_lock(&m->c))
+            e = container_remove(&m->c, &m->spec, err);
     }
     making_end(m);
     return e;

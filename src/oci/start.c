@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "oci/create_int.h"
 #include "oci/json_build.h"
+#include "oci/notify.h"
 #include "oci/sync.h"
 
 int config_read(struct container *c, struct spec *spec, struct error *err)
@@ -126,7 +127,7 @@ static int start(struct container *c, struct error *err)
     enum state_status s = oci_state_status(c);
     struct error dropped;
     struct spec spec;
-    int sock, e;
+    int sock, notify, pidfd, e;
 
     if (s != STATE_CREATED)
         return error_set(err, EINVAL,
@@ -143,13 +144,21 @@ static int start(struct container *c, struct error *err)
         return sock;
     /* From here on it is no longer "created", whatever happens to us. */
     unlinkat(c->dir, "start", 0);
+    notify = notify_open(c);
+    pidfd = notify >= 0 ? oci_state_pidfd(c) : -1;
     e = start_process(sock, c, &spec, err);
     close(sock);
-    if (e)
-        return e;
-    e = poststart_hooks(c, &spec, err);
-    if (e && container_remove(c, &spec, &dropped))
-        log_warn("%s", dropped.msg);
+    if (!e) {
+        e = poststart_hooks(c, &spec, err);
+        if (e && container_remove(c, &spec, &dropped))
+            log_warn("%s", dropped.msg);
+    }
+    if (!e && pidfd >= 0)
+        notify_wait(c, notify, pidfd);
+    if (notify >= 0)
+        close(notify);
+    if (pidfd >= 0)
+        close(pidfd);
     return e;
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "oci/notify.h"
 #include "oci/state_int.h"
 
 #define ID_MAX 200
@@ -104,6 +105,21 @@ static int begin(struct container *c, const char *root, const char *id,
     return root_open(c, make, err);
 }
 
+bool oci_state_lock(const struct container *c)
+{
+    struct stat st;
+
+    while (flock(c->dir, LOCK_EX) && errno == EINTR)
+        ;
+    /* Whoever had it may have removed it. */
+    return !fstat(c->dir, &st) && st.st_nlink;
+}
+
+void oci_state_unlock(const struct container *c)
+{
+    flock(c->dir, LOCK_UN);
+}
+
 static int dir_open(struct container *c, bool lock, struct error *err)
 {
     c->dir = openat(c->root_fd, c->id,
@@ -111,9 +127,8 @@ static int dir_open(struct container *c, bool lock, struct error *err)
     if (c->dir < 0)
         return error_set(err, errno, "container \"%s\" %s", c->id,
                          errno == ENOENT ? "does not exist" : strerror(errno));
-    if (lock && flock(c->dir, LOCK_EX))
-        return error_set(err, errno, "container \"%s\": cannot lock: %s", c->id,
-                         strerror(errno));
+    if (lock && !oci_state_lock(c))
+        return error_set(err, ENOENT, "container \"%s\" does not exist", c->id);
     return 0;
 }
 
@@ -220,6 +235,7 @@ int oci_state_remove(struct container *c, struct error *err)
     DIR *d = fdopendir(dup(c->dir));
     struct dirent *f;
 
+    notify_remove(c);
     if (!d)
         return error_set(err, errno, "%s/%s: %s", c->root, c->id,
                          strerror(errno));

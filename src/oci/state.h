@@ -54,6 +54,12 @@ struct container {
 const char *oci_state_status_name(enum state_status s);
 /* NULL, or why an id cannot be one. */
 const char *oci_state_id_fault(const char *id);
+/*
+ * Others can do something to the container between these two. False: it does
+ * not exist any more.
+ */
+void oci_state_unlock(const struct container *c);
+bool oci_state_lock(const struct container *c);
 /* Is this user namespace the host's? */
 bool oci_in_host_userns(void);
 /* Where states are, unless --root says: for root, or for a user. */
