@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from box import PROGRAM, Skip, equal
+from box import HERE, PROGRAM, Skip, equal
 
 
 def deleting(b):
@@ -349,6 +349,68 @@ def network_devices(b):
         equal(b.refused("run", "c"), "linux.netDevices" + says, "refused")
 
 
+# What each of them says of the container that it is in.
+SCRIPT = """
+    echo ids: $(id); cd; pwd
+    for x in CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp; do
+        grep ^$x: /proc/self/status
+    done
+    echo limits: $(ulimit -n) $(ulimit -c); umask
+    echo names: $(hostname) $(cat /proc/sys/kernel/domainname)
+    env | grep -v -e ^OLDPWD= -e ^SHLVL= -e ^_= -e ^PWD=
+    ps -o pid,comm | head -n 2
+    for f in /dev/null /dev/zero /dev/full /dev/tty /dev/random /dev/urandom \\
+             /dev/ptmx /dev/fd /dev/stdin /dev/shm /dev/pts /dev/mqueue; do
+        stat -c '%n %f %u %g %t %T' $f
+    done
+    cat /proc/kcore 2>/dev/null | wc -c; ls /sys/firmware | wc -l
+    echo 1 2>/dev/null >/proc/sys/kernel/domainname || echo read-only
+    touch /mine && rm /mine && echo writable
+    cat /proc/self/oom_score_adj
+    while read -r device at type options rest; do
+        [ $at = / ] || echo mount: $at $type
+    done </proc/mounts | grep -v -e ' /proc/' -e /sys/fs/cgroup
+    ls /proc/self/fd | wc -l
+    for n in ipc mnt net pid uts user; do
+        [ $(readlink /proc/self/ns/$n) = $(eval echo "\\$host_$n") ] &&
+            echo shares $n
+    done
+    exit 7
+"""
+
+
+def crun_and_runc_say_the_same(b):
+    """One script in one bundle, with each that is there."""
+    others = [p for p in map(shutil.which, ("crun", "runc")) if p]
+    if not others:
+        raise Skip("needs crun or runc")
+    b.config["ociVersion"] = "1.0.0"  # which all of them know
+    b.config["hostname"] = "one"
+    b.config["process"].update(
+        args=["/bin/sh", "-c", SCRIPT], user={"uid": 7, "gid": 8, "umask": 18,
+                                              "additionalGids": [9]},
+        rlimits=[{"type": "RLIMIT_NOFILE", "soft": 256, "hard": 256}])
+    b.config["process"]["env"] += ["HOME=/home"] + [
+        f"host_{n}=" + os.readlink(f"/proc/self/ns/{n}")
+        for n in ("ipc", "net", "pid", "uts", "user")]
+    b.write()
+
+    def says(program):
+        p = subprocess.run(
+            [os.path.join(HERE, "..", "lib", "v1-view"), program, "--root",
+             b.d + "/view", "run", "c"], cwd=b.d, input=b"",
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        return (p.returncode, sorted(p.stdout.decode().split("\n")))
+
+    ours = says(PROGRAM)
+    equal((ours[0], len(ours[1]) > 40), (7, True), f"ours: {ours}")
+    for other in others:
+        theirs = says(other)
+        equal(theirs[0], 7, other)
+        equal([l for l in theirs[1] if l not in ours[1]],
+              [l for l in ours[1] if l not in theirs[1]], other)
+
+
 ALL = [
     deleting, hooks_have_an_environment_and_places_to_write,
     a_failing_poststart_ends_it, a_new_network_has_its_loopback,
@@ -359,5 +421,5 @@ ALL = [
     devices_in_a_user_namespace, a_host_whose_mounts_are_shared,
     a_tmpfs_is_as_open_as_what_it_hides, options_of_trees_on_new_file_systems,
     a_mount_on_the_root, a_link_as_the_target, a_link_instead_of_dev,
-    asked_while_it_is_made, network_devices,
+    asked_while_it_is_made, network_devices, crun_and_runc_say_the_same,
 ]
