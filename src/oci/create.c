@@ -389,8 +389,13 @@ static int run_hooks(struct making *m, struct error *err)
  */
 static int follow(struct making *m, struct error *err)
 {
-    int e = launch_pauses(&m->l) ? run_hooks(m, err) : 0;
+    int e = 0;
 
+    /* If nobody hears it any more, he has left a word for SYNC_READY. */
+    if (launch_pauses(&m->l))
+        e = run_hooks(m, err);
+    else
+        (void)sync_send(m->l.sync, SYNC_GO, 0, -1);
     if (e)
         return e;
     if (m->l.start < 0 && !m->o->pid_file)

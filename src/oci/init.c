@@ -102,21 +102,28 @@ bool launch_pauses(const struct launch *l)
 
 /* With the namespace that devices shall go to, which the runtime cannot open.
  */
-static int mounted(struct launch *l, struct error *err)
+static int tell_mounted(struct launch *l, struct error *err)
 {
     int ns = -1;
     bool sent;
 
-    if (!launch_pauses(l))
-        return 0;
     if (l->spec->linux_.net_devices.count)
         ns = openat(l->proc, "self/ns/net", O_RDONLY | O_CLOEXEC);
     sent = sync_send(l->sync, SYNC_MOUNTED, 0, ns);
     if (ns >= 0)
         close(ns);
-    if (!sent)
-        return error_set(err, EPIPE, "the runtime is gone");
-    return sync_expect(l->sync, SYNC_GO, NULL, err);
+    return sent ? 0 : error_set(err, EPIPE, "the runtime is gone");
+}
+
+/*
+ * In any case it waits for this: who waits for `start` later must be known by
+ * its pid, or a runtime that is killed would leave it behind for ever.
+ */
+static int mounted(struct launch *l, struct error *err)
+{
+    int e = launch_pauses(l) ? tell_mounted(l, err) : 0;
+
+    return e ? e : sync_expect(l->sync, SYNC_GO, NULL, err);
 }
 
 static int create_container_hooks(struct launch *l, struct error *err)

@@ -10,7 +10,7 @@
  *     cgroups (late_cgroup) ---------->  its network, SYNC_CGROUP
  *                                       cgroups, entered by itself
  *                        SYNC_MOUNTED <- mounts
- *     hooks, if any ------------------>  SYNC_GO
+ *     state saved; hooks, if any ----->  SYNC_GO
  *                          SYNC_READY <- root changed, console, limits
  *     state saved
  *     SYNC_START (from here or `start`) -> user, capabilities, seccomp, exec
